@@ -1,0 +1,89 @@
+/**
+ * Reshapes behind the first cross-modal layer stop naming token counts, so that nothing downstream assumes a length:
+ *
+ *   Reshape(x [B,89,64], [2,89,4,16])   becomes   Reshape(x, [0,0,4,16])
+ *
+ * Exporters bake counts as constants, compute them from graph inputs, or share one shape among all layers; the new
+ * target is private and local (0 copies, -1 infers). A Reshape whose tokens cannot be followed is left alone: should
+ * shortened tokens reach it, prove-lanes refuses.
+ */
+import { axisDim, isLabelled, type Axis, type Labels } from '../src/analysis/labels.ts';
+import { followReshape } from '../src/analysis/lane-rules/layout.ts';
+import { lanesOf, type LaneEvent } from '../src/analysis/lanes.ts';
+import type { LaneHints } from '../src/analysis/lane-births.ts';
+import { dimValue, sameDim } from '../src/analysis/dim.ts';
+import { shapesOf } from '../src/analysis/shapes.ts';
+import { GraphEditor } from '../src/graph/editor.ts';
+import type { Model, Node, ValueName } from '../src/graph/model.ts';
+import { opsetOf } from '../src/graph/model.ts';
+import { withGraph, type Pass } from '../src/rewrite/pass.ts';
+
+type Element = number | { readonly operand: number };
+
+const sameAxis = (a: Axis, b: Axis): boolean =>
+  a.length === b.length &&
+  a.every((f, i) => {
+    const g = b[i];
+    return g !== undefined && sameDim(f.dim, g.dim) && isLabelled([f]) === isLabelled([g]);
+  });
+
+/** 0 copies the input's size at the same place, whatever it will be. */
+const copies = (here: Axis | undefined, axis: Axis): boolean =>
+  here !== undefined && sameAxis(here, axis) && dimValue(axisDim(axis)) !== 0;
+
+/** The target shape of one Reshape, element by element; undefined where it cannot be local. */
+const localTarget = (model: Model, node: Node, data: Labels, out: Labels): readonly Element[] | undefined => {
+  const operand = shapesOf(model).of(node.inputs[1] ?? '')?.ints?.values;
+  let inferred = 0;
+  const tokensInferred = out.some((axis, j) => isLabelled(axis) && !copies(data[j], axis));
+  const elements = out.map((axis, j): Element => {
+    const size = dimValue(axisDim(axis));
+    if (!isLabelled(axis) && size !== undefined && size > 0) return size;
+    if (copies(data[j], axis)) return 0;
+    const said = operand?.[j];
+    const literal = said && dimValue(said);
+    if (!isLabelled(axis) && tokensInferred && said !== undefined && (literal === undefined || literal > 0)) return { operand: j };
+    inferred++;
+    return -1;
+  });
+  return inferred > 1 ? undefined : elements;
+};
+
+/** Values behind the context of the first cross-modal layers. */
+export interface FreeingScope {
+  readonly hints: LaneHints;
+  readonly behind: (model: Model) => ReadonlySet<ValueName>;
+}
+
+const isTorn = (events: readonly LaneEvent[], node: Node): boolean => events.some((e) => e.node === node && e.kind === 'lost');
+
+export const freeTokenCounts = (scope: FreeingScope): Pass => ({
+  name: 'free-token-counts',
+  summary: 'Rewrite Reshape targets so that no token count is baked in or computed elsewhere.',
+  run: (model) => {
+    const lanes = lanesOf(model, scope.hints);
+    const behind = scope.behind(model);
+    const shapes = shapesOf(model);
+    const editor = new GraphEditor(model.graph);
+    for (const node of model.graph.nodes) {
+      const [dataName, shapeName] = node.inputs;
+      if (node.op !== 'Reshape' || node.domain !== '' || dataName === undefined || shapeName === undefined) continue;
+      const data = lanes.of(dataName);
+      const dims = shapes.of(node.outputs[0] ?? '')?.dims;
+      if (data === undefined || dims === undefined || !behind.has(dataName) || isTorn(lanes.events, node)) continue;
+      const out = followReshape(data, dims)?.[0];
+      const target = out && localTarget(model, node, data, out);
+      if (target === undefined) continue;
+      const e = editor.emitter(opsetOf(model), `pumer/${node.name || node.outputs[0]}`);
+      const shape = target.every((x) => typeof x === 'number')
+        ? e.int64s(target)
+        : e.concat(
+            target.map((x) => (typeof x === 'number' ? e.int64s([x]) : e.slice(shapeName, 0, x.operand, x.operand + 1))),
+            0,
+          );
+      const attrs = Object.fromEntries(Object.entries(node.attrs).filter(([name]) => name !== 'allowzero'));
+      editor.replaceNode(node, { ...node, inputs: [dataName, shape], attrs });
+    }
+    return withGraph(model, editor.finish());
+  },
+});

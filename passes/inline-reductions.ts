@@ -1,0 +1,47 @@
+/**
+ * `--ops inline`: writes the body of every TokenReduce call in its place, for tools that dislike functions. The
+ * equations are the function's own (emitTokenReduce). Runs after prove-lanes, which knows the call, not its body.
+ */
+import { shapesOf } from '../src/analysis/shapes.ts';
+import { GraphEditor } from '../src/graph/editor.ts';
+import { opsetOf, type ValueName } from '../src/graph/model.ts';
+import { usesOf } from '../src/graph/uses.ts';
+import type { Semantics } from '../src/reduction/plan.ts';
+import { emitTokenReduce } from '../src/reduction/token-reduce/body.ts';
+import { TOKEN_REDUCE, type TokenReduceInputs } from '../src/reduction/token-reduce/contract.ts';
+import type { Pass } from '../src/rewrite/pass.ts';
+
+const isCall = (node: { op: string; domain: string }): boolean => node.op === TOKEN_REDUCE.name && node.domain === TOKEN_REDUCE.domain;
+
+/** The inputs of a call by name, in the order of the contract. */
+const namedInputs = (list: readonly ValueName[]): TokenReduceInputs => {
+  const [tokens = '', attention = '', rowWeight = '', metric = '', weight = '', kept = '', keep = '', merge = ''] = list;
+  return { tokens, attention, rowWeight, metric, weight, protected: kept, keep, merge };
+};
+
+export const inlineReductions = (semantics: Semantics): Pass => ({
+  name: 'inline-reductions',
+  summary: 'Write the reducer in standard operators in place of every call.',
+  run: (model) => {
+    if (!model.graph.nodes.some(isCall)) return model;
+    const editor = new GraphEditor(model.graph);
+    const uses = usesOf(model.graph);
+    for (const node of model.graph.nodes.filter(isCall)) {
+      const call = editor.current(node) ?? node;
+      const inputs = namedInputs(call.inputs);
+      const dataType = shapesOf(model).of(node.inputs[0] ?? '')?.dataType ?? 1;
+      const made = emitTokenReduce(editor.emitter(opsetOf(model), node.name), inputs, { semantics, dataType });
+      [made.reduced, made.weight, made.target].forEach((value: ValueName, i) => {
+        for (const use of uses.consumers(node.outputs[i] ?? '')) if (use.input >= 0) editor.setInput(use.node, use.input, value);
+      });
+      editor.removeNode(node);
+    }
+    const opsets = new Map([...model.opsets].filter(([domain]) => domain !== TOKEN_REDUCE.domain));
+    return {
+      ...model,
+      opsets,
+      graph: editor.finish(),
+      functions: model.functions.filter((f) => f.domain !== TOKEN_REDUCE.domain),
+    };
+  },
+});

@@ -1,0 +1,57 @@
+/**
+ * Puts a resolved plan into the graph: one TokenReduce call per lane and site, the masks of everything behind it,
+ * reads by position, outputs. Assumes lengths are free; whether anything was missed is for prove-lanes to say.
+ */
+import type { Understanding } from '../src/analysis/understanding.ts';
+import { shapesOf } from '../src/analysis/shapes.ts';
+import { GraphEditor } from '../src/graph/editor.ts';
+import { opsetOf, type Model, type ValueName } from '../src/graph/model.ts';
+import type { ResolvedPlan } from '../src/reduction/site-plan.ts';
+import { tokenReduceFunction } from '../src/reduction/token-reduce/body.ts';
+import { TOKEN_REDUCE } from '../src/reduction/token-reduce/contract.ts';
+import { carryMask } from './insertion/masks.ts';
+import { restoreOutputs } from './insertion/outputs.ts';
+import { remapReads } from './insertion/reads.ts';
+import type { SaliencySource } from './insertion/saliency.ts';
+import { newInsertion } from './insertion/session.ts';
+import { insertSite } from './insertion/site.ts';
+
+export interface InsertionChoices {
+  readonly saliency: SaliencySource;
+  readonly outputs: 'restore' | 'refuse';
+}
+
+export interface Inserted {
+  readonly model: Model;
+  /** Outputs of nodes that pick tokens by position and were dealt with. */
+  readonly settled: ReadonlySet<ValueName>;
+}
+
+/** Functions exist from IR 8 on. */
+const functionIr = 8;
+
+/** `understood` must be of the model to change, `plan` resolved against it. */
+export const insertReductions = (understood: Understanding, plan: ResolvedPlan, choices: InsertionChoices): Inserted => {
+  const { model } = understood;
+  const [first] = plan.sites;
+  if (first === undefined) return { model, settled: new Set() };
+  const editor = new GraphEditor(model.graph);
+  const session = newInsertion(understood, plan, editor);
+  for (const site of plan.sites) insertSite(session, site, choices.saliency);
+  for (const attention of understood.attentions) carryMask(session, attention);
+  remapReads(session);
+  restoreOutputs(session, choices.outputs);
+  const stream = first.lanes[0]?.site.stream.value ?? '';
+  const dataType = shapesOf(model).of(stream)?.dataType ?? 1;
+  const body = tokenReduceFunction({ opset: opsetOf(model), semantics: plan.semantics, dataType });
+  return {
+    model: {
+      ...model,
+      irVersion: Math.max(model.irVersion, functionIr),
+      opsets: new Map([...model.opsets, [TOKEN_REDUCE.domain, TOKEN_REDUCE.version]]),
+      graph: editor.finish(),
+      functions: [...model.functions, body],
+    },
+    settled: session.settled,
+  };
+};

@@ -1,0 +1,71 @@
+/**
+ * Graph outputs that carry shortened tokens get their full length back: a merged token's value goes to every token
+ * it stands for, a pruned token gets zeros (semantics.md, Always).
+ */
+import { tokensOf, type Segment } from '../../src/analysis/labels.ts';
+import { isShortened } from '../../src/analysis/labels.ts';
+import { shapesOf } from '../../src/analysis/shapes.ts';
+import { CompileError } from '../../src/diagnostics/diagnostic.ts';
+import * as say from '../../src/diagnostics/messages.ts';
+import type { Emitter } from '../../src/graph/emit.ts';
+import { DataType, type ValueName } from '../../src/graph/model.ts';
+import { intAttr } from '../../src/graph/tensors.ts';
+import { usesOf } from '../../src/graph/uses.ts';
+import { cutSegment, type Insertion, type LaneState } from './session.ts';
+
+const clamped = (e: Emitter, index: ValueName): ValueName =>
+  e.op('Where', [e.op('Less', [index, e.int64(0)]), e.int64(0), index]);
+
+/** Places [B, n] of the original tokens among the ones left now, -1 where pruned. */
+const places = (e: Emitter, targets: readonly ValueName[]): ValueName =>
+  targets.reduce((so, next) => {
+    const moved = e.gatherElements(next, clamped(e, so));
+    return e.op('Where', [e.op('Less', [so, e.int64(0)]), e.int64(-1), moved]);
+  });
+
+const restoredLane = (s: Insertion, e: Emitter, tokens: ValueName, segment: Segment, rank: number, type: number): ValueName => {
+  const place = places(e, (s.states.get(segment.version) as LaneState).targets);
+  const gone = e.op('Less', [place, e.int64(0)]);
+  const zero = e.cast(e.float(0), type);
+  if (rank === 2) return e.op('Where', [gone, zero, e.op('GatherElements', [tokens, clamped(e, place)], { axis: intAttr(1) })]);
+  return e.op('Where', [e.unsqueeze(gone, [2]), zero, e.gatherRows(tokens, clamped(e, place))]);
+};
+
+const floats: ReadonlySet<number> = new Set([DataType.FLOAT, DataType.FLOAT16, DataType.BFLOAT16, DataType.DOUBLE]);
+
+const restore = (s: Insertion, name: ValueName): void => {
+  const labels = s.plan.lanes.of(name);
+  const axis = labels?.findIndex(isShortened) ?? -1;
+  const tokens = tokensOf(labels?.[axis]);
+  if (labels === undefined || axis < 0) return;
+  const refuse = (why: string): never => {
+    throw new CompileError(say.outputNotRestorable(name, why));
+  };
+  const type = shapesOf(s.u.model).of(name)?.dataType;
+  if (axis !== 1 || labels.length < 2 || labels.length > 3 || tokens === undefined || labels.filter(isShortened).length > 1)
+    return refuse('its tokens are not on axis 1 of a [batch, tokens] or [batch, tokens, width] value');
+  if (type === undefined || !floats.has(type)) return refuse('it does not hold floating-point numbers');
+  const uses = usesOf(s.u.model.graph);
+  const producer = uses.producer(name);
+  if (producer === undefined) return refuse('it is a graph input');
+  const e = s.emitter(`restore/${name}`);
+  const short = s.editor.fresh(`${name}/shortened`);
+  s.editor.renameOutput(producer, name, short);
+  for (const { node, input } of uses.consumers(name)) if (input >= 0 && (s.editor.current(node)?.inputs[input] === name)) s.editor.setInput(node, input, short);
+  const parts = tokens.map((segment, i) => {
+    const part = cutSegment(s, e, short, 1, tokens, i);
+    return segment.version === '' ? part : restoredLane(s, e, part, segment, labels.length, type);
+  });
+  s.editor.add({ name: s.editor.fresh(`pumer/restore/${name}/Concat`), op: 'Concat', domain: '', inputs: parts, outputs: [name], attrs: { axis: intAttr(1) }, captures: [] });
+};
+
+/** Restores every output that needs it, or refuses with `--outputs refuse`. */
+export const restoreOutputs = (s: Insertion, choice: 'restore' | 'refuse'): void => {
+  for (const { name } of s.u.model.graph.outputs) {
+    const shortened = s.plan.lanes.of(name)?.find(isShortened);
+    if (shortened === undefined) continue;
+    const lane = tokensOf(shortened)?.find((t) => t.version !== '')?.lane ?? 'shortened';
+    if (choice === 'refuse') throw new CompileError(say.outputCarriesTokens(name, lane));
+    restore(s, name);
+  }
+};

@@ -1,0 +1,121 @@
+/**
+ * What insertion carries from site to site: the graph being edited, and for every version of every lane its length
+ * and the weight of each token (semantics.md: the mask of `pumer`, the sizes of `safe`).
+ */
+import type { Attention } from '../../src/analysis/attention.ts';
+import { dimValue } from '../../src/analysis/dim.ts';
+import { tokensOf, type Segment } from '../../src/analysis/labels.ts';
+import { maskFactsOf, type MaskFacts } from '../../src/analysis/mask-facts.ts';
+import type { Understanding } from '../../src/analysis/understanding.ts';
+import { CompileError } from '../../src/diagnostics/diagnostic.ts';
+import * as say from '../../src/diagnostics/messages.ts';
+import type { GraphEditor } from '../../src/graph/editor.ts';
+import type { Emitter } from '../../src/graph/emit.ts';
+import { opsetOf, type ValueName } from '../../src/graph/model.ts';
+import type { ResolvedPlan } from '../../src/reduction/site-plan.ts';
+
+/** A size in the graph: a number, or the name of an int64[1] value. */
+export type Size = number | ValueName;
+
+export interface LaneState {
+  readonly length: Size;
+  /** float32 [B, n]. */
+  readonly weight: ValueName;
+  /** Number of the mask the weights began with; every mask they replace must be the same one. */
+  readonly mask: number;
+  /** `target` outputs of the reductions so far, oldest first: int64 [B, tokens before]. */
+  readonly targets: readonly ValueName[];
+}
+
+export interface Insertion {
+  readonly u: Understanding;
+  readonly plan: ResolvedPlan;
+  readonly editor: GraphEditor;
+  /** States of shortened lanes by version. */
+  readonly states: Map<string, LaneState>;
+  /** Outputs of nodes that pick tokens by position and were dealt with. */
+  readonly settled: Set<ValueName>;
+  /** Things written once and shared. */
+  readonly shared: Map<string, ValueName>;
+  readonly emitter: (part: string) => Emitter;
+}
+
+export const newInsertion = (u: Understanding, plan: ResolvedPlan, editor: GraphEditor): Insertion => ({
+  u,
+  plan,
+  editor,
+  states: new Map(),
+  settled: new Set(),
+  shared: new Map(),
+  emitter: (part) => editor.emitter(opsetOf(u.model), `pumer/${part}`),
+});
+
+/** Writes something the first time it is asked for. */
+export const once = (s: Insertion, key: string, write: () => ValueName): ValueName => {
+  const known = s.shared.get(key);
+  if (known !== undefined) return known;
+  const value = write();
+  s.shared.set(key, value);
+  return value;
+};
+
+export const maskOf = (s: Insertion, attention: Attention): MaskFacts => {
+  const facts = maskFactsOf(s.u.model, attention);
+  if ('fault' in facts) throw new CompileError(say.maskNotUnderstood(facts.fault, { node: attention.product.name }));
+  return facts;
+};
+
+/** Tokens on the key (or query) axis of an attention as they will be. */
+export const plannedTokens = (s: Insertion, attention: Attention, side: 'query' | 'key'): readonly Segment[] => {
+  const labels = s.plan.lanes.of(attention.product.outputs[0] ?? '');
+  return tokensOf(labels?.[labels.length - (side === 'key' ? 1 : 2)]) ?? [];
+};
+
+/** The length of an original lane: a constant, or read off a value that carries nothing else on an axis. */
+const originalLength = (s: Insertion, segment: Segment): Size => {
+  const size = dimValue(segment.length);
+  if (size !== undefined) return size;
+  return once(s, `length:${segment.lane}`, () => {
+    for (const node of s.u.model.graph.nodes)
+      for (const value of node.outputs) {
+        const labels = s.u.lanes.of(value);
+        const axis = labels?.findIndex((a) => {
+          const tokens = tokensOf(a);
+          return tokens?.length === 1 && tokens[0]?.lane === segment.lane && tokens[0].version === '';
+        });
+        if (axis !== undefined && axis >= 0) return s.emitter('lengths').length(value, axis);
+      }
+    throw new CompileError(say.laneAmbiguous(`no value carries the ${segment.lane} tokens alone, so their number cannot be read when the model runs`));
+  });
+};
+
+export const lengthOf = (s: Insertion, segment: Segment): Size =>
+  segment.version === '' ? originalLength(s, segment) : (s.states.get(segment.version) as LaneState).length;
+
+const plus = (s: Insertion, a: Size, b: Size): Size => {
+  if (typeof a === 'number' && typeof b === 'number') return a + b;
+  if (a === 0) return b;
+  if (b === 0) return a;
+  return once(s, `sum:${a}+${b}`, () => {
+    const e = s.emitter('lengths');
+    return e.op('Add', [typeof a === 'number' ? e.int64s([a]) : a, typeof b === 'number' ? e.int64s([b]) : b]);
+  });
+};
+
+export const sumSizes = (s: Insertion, sizes: readonly Size[]): Size => sizes.reduce((a, b) => plus(s, a, b), 0 as Size);
+
+/** Where segment `index` starts on its axis. */
+export const startOf = (s: Insertion, tokens: readonly Segment[], index: number): Size =>
+  sumSizes(s, tokens.slice(0, index).map((t) => lengthOf(s, t)));
+
+/** One segment of a value along an axis; the value itself where it is the only one. */
+export const cutSegment = (s: Insertion, e: Emitter, value: ValueName, axis: number, tokens: readonly Segment[], index: number): ValueName => {
+  if (tokens.length === 1) return value;
+  const last = index === tokens.length - 1;
+  const cut = e.slice(value, axis, startOf(s, tokens, index), last ? undefined : startOf(s, tokens, index + 1));
+  s.settled.add(cut);
+  return cut;
+};
+
+/** A size as an int64[1] value. */
+export const sizeValue = (e: Emitter, size: Size): ValueName => (typeof size === 'number' ? e.int64s([size]) : size);

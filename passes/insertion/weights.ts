@@ -1,0 +1,57 @@
+/**
+ * The weight every token starts with, read off the model's own mask: `safe` sizes are 1 for real tokens and 0 for
+ * PAD; `pumer` takes the text mask as it is and all ones for the image (semantics.md, pumer 5, safe 2).
+ */
+import type { Attention } from '../../src/analysis/attention.ts';
+import { dimText, dimValue } from '../../src/analysis/dim.ts';
+import type { Segment } from '../../src/analysis/labels.ts';
+import type { MaskFacts } from '../../src/analysis/mask-facts.ts';
+import { shapesOf } from '../../src/analysis/shapes.ts';
+import type { Emitter } from '../../src/graph/emit.ts';
+import { DataType, type ValueName } from '../../src/graph/model.ts';
+import { cutSegment, lengthOf, maskOf, once, sizeValue, type Insertion } from './session.ts';
+
+/** Batch size of an attention as an int64[1] value. */
+export const batchOf = (s: Insertion, attention: Attention): ValueName =>
+  once(s, `batch:${attention.query}`, () => s.emitter('lengths').length(attention.query, 0));
+
+/** All ones [B, n]. */
+const ones = (s: Insertion, e: Emitter, attention: Attention, segment: Segment): ValueName =>
+  e.op('Expand', [e.floats([1]), e.concat([batchOf(s, attention), sizeValue(e, lengthOf(s, segment))], 0)]);
+
+/** float32 [B or 1, Lk]: 1 for keys the mask shows, 0 for hidden ones (multiplicative masks in `pumer`: as they are). */
+const shownKeys = (s: Insertion, e: Emitter, attention: Attention, mask: MaskFacts): ValueName => {
+  const value = attention.mask?.value ?? '';
+  const rank = shapesOf(s.u.model).of(value)?.dims?.length ?? 4;
+  // Every head and query sees the same keys (mask facts): take the first of each, down to [batch, keys].
+  let row = value;
+  for (let axis = Math.max(rank - 3, rank === 4 ? 1 : 0); axis < rank - 1; axis++) {
+    const dim = shapesOf(s.u.model).of(value)?.dims?.[axis];
+    if (dim === undefined || dimValue(dim) !== 1) row = e.slice(row, axis, 0, 1);
+  }
+  if (rank === 4) row = e.squeeze(row, [1, 2]);
+  else if (rank === 3) row = e.squeeze(row, [0]);
+  else if (rank === 1) row = e.unsqueeze(row, [0]);
+  if (mask.kind === 'where') return e.cast(attention.mask?.paddedWhen === true ? e.op('Not', [row]) : row, DataType.FLOAT);
+  const number = e.cast(row, DataType.FLOAT);
+  if (mask.kind === 'additive') return e.cast(e.op('Greater', [number, e.float((mask.minimum ?? -2) / 2)]), DataType.FLOAT);
+  return s.plan.semantics === 'pumer' ? number : e.cast(e.op('Greater', [number, e.float(0)]), DataType.FLOAT);
+};
+
+/** Weights [B, n] of one original lane among the keys of an attention. */
+export const originalWeight = (s: Insertion, attention: Attention, tokens: readonly Segment[], index: number): ValueName => {
+  const segment = tokens[index] as Segment;
+  const mask = maskOf(s, attention);
+  const trivial = mask.kind === 'none' || (mask.kind === 'additive' && mask.minimum === undefined);
+  const allOnes = trivial || (s.plan.semantics === 'pumer' && segment.lane === 'image');
+  const layout = tokens.map((t) => `${t.lane}${dimText(t.length)}`).join();
+  return once(s, `weight:${allOnes ? `ones:${attention.query}` : mask.number}:${layout}:${index}`, () => {
+    const e = s.emitter('weights');
+    if (allOnes) return ones(s, e, attention, segment);
+    const shown = once(s, `shown:${mask.number}`, () => shownKeys(s, e, attention, mask));
+    // The mask still has its original layout: cut it by the original lengths.
+    const original = attention.keyTokens;
+    const cut = cutSegment(s, e, shown, 1, original, index);
+    return e.op('Expand', [cut, e.concat([batchOf(s, attention), sizeValue(e, lengthOf(s, segment))], 0)]);
+  });
+};

@@ -1,0 +1,60 @@
+/**
+ * The last word on a reduced graph: traces the lanes again and asks of every operator that touches shortened tokens
+ * whether it is understood. Knows nothing of how the reductions got there; whatever is not proven is refused with
+ * node, axis and reason (semantics.md, Always).
+ */
+import { findAttention, type AttentionPattern } from '../src/analysis/attention.ts';
+import { isShortened } from '../src/analysis/labels.ts';
+import type { LaneHints } from '../src/analysis/lane-births.ts';
+import { lanesOf, readsShortened, type LaneEvent } from '../src/analysis/lanes.ts';
+import { dimValue, sameDim } from '../src/analysis/dim.ts';
+import { shapesOf } from '../src/analysis/shapes.ts';
+import { CompileError } from '../src/diagnostics/diagnostic.ts';
+import * as say from '../src/diagnostics/messages.ts';
+import type { Model, Node, ValueName } from '../src/graph/model.ts';
+import { usesOf } from '../src/graph/uses.ts';
+
+const describe = (node: Node): string => `${node.op}${node.name === '' ? '' : ` "${node.name}"`}`;
+
+const refuse = (event: LaneEvent): never => {
+  throw new CompileError(
+    say.notUnderstood(describe(event.node), event.reason, { node: event.node.name, value: event.value, axis: event.axis }),
+  );
+};
+
+/** Throws a CompileError unless every operator on a shortened lane is proven to mean what it meant. */
+export const proveLanes = (model: Model, hints: LaneHints, patterns: readonly AttentionPattern[], settled: ReadonlySet<ValueName>): void => {
+  const lanes = lanesOf(model, hints);
+  const { attentions } = findAttention(model, lanes, patterns);
+  // Inside a recognised attention, work across keys is what attention is.
+  const owned = new Set(attentions.flatMap((a) => [a.apply, ...a.owned]));
+  const selfSeeing = new Set(attentions.flatMap((a) => a.selfSeeing ?? []));
+  const isSettled = (node: Node): boolean => node.outputs.every((o) => settled.has(o));
+  for (const event of lanes.events) {
+    const axis = lanes.of(event.value)?.[event.axis];
+    const touched = event.kind === 'conflict' ? readsShortened(lanes, event.node) : axis !== undefined && isShortened(axis);
+    if (!touched) continue;
+    if (event.kind === 'mixes' && (owned.has(event.node) || isSettled(event.node))) continue;
+    if (event.kind === 'conflict' && (selfSeeing.has(event.node) || isSettled(event.node)) && agreesInLength(model, event.node)) continue;
+    if (event.kind === 'read' && event.node.outputs.every((o) => settled.has(o) || !isRead(model, o))) continue;
+    refuse(event);
+  }
+  for (const { name } of model.graph.outputs)
+    if (lanes.of(name)?.some(isShortened)) throw new CompileError(say.outputCarriesTokens(name, 'shortened'));
+};
+
+const isRead = (model: Model, value: ValueName): boolean =>
+  usesOf(model.graph).isGraphOutput(value) || usesOf(model.graph).consumers(value).some((u) => u.node.op !== 'Shape');
+
+/** A mask part the attention pattern vouches for (an identity matrix) must at least have the scores' own lengths. */
+const agreesInLength = (model: Model, node: Node): boolean => {
+  const shapes = shapesOf(model);
+  const [a, b] = node.inputs.map((v) => shapes.of(v)?.dims);
+  if (a === undefined || b === undefined) return false;
+  return [1, 2].every((back) => {
+    const one = a[a.length - back];
+    const two = b[b.length - back];
+    if (one === undefined || two === undefined) return true;
+    return sameDim(one, two) || dimValue(one) === 1 || dimValue(two) === 1;
+  });
+};

@@ -1,0 +1,187 @@
+/**
+ * Finds attention by structure: a product of queries and keys, normalised over the keys, applied to values. How
+ * exporters spell the normalisation comes as patterns from outside; this file joins them to the products around
+ * them and to the lanes on their axes. A match that fails says where it stopped and why.
+ */
+import { opsetOf, type Model, type Node, type ValueName } from '../graph/model.ts';
+import { usesOf, constantTensor } from '../graph/uses.ts';
+import { readNumbers } from '../graph/tensors.ts';
+import { tokensOf, type Segment } from './labels.ts';
+import type { Lanes } from './lanes.ts';
+import { shapesOf } from './shapes.ts';
+import { valueNumbers } from './value-numbers.ts';
+
+/** How a model keeps padded keys out of the softmax. */
+export interface AttentionMask {
+  /** additive: scores + value; where: value is the condition; multiplicative: exp(scores) * value. */
+  readonly kind: 'additive' | 'where' | 'multiplicative';
+  readonly value: ValueName;
+  /** The inputs through which the mask enters, as (node, input). */
+  readonly entries: readonly { readonly node: Node; readonly input: number }[];
+  /** where: the condition's value for a padded key. */
+  readonly paddedWhen?: boolean;
+  /** where: the number padded scores become. */
+  readonly fill?: number;
+  /** multiplicative: where an identity matrix [Lq, Lk] enters, by which padded rows see themselves. */
+  readonly identity?: { readonly node: Node; readonly input: number };
+}
+
+/** A normalisation over keys, as one spelling writes it. */
+export interface NormalisedScores {
+  readonly spelling: string;
+  /** Scores before mask and normalisation (after or before the scale). */
+  readonly scores: ValueName;
+  readonly probabilities: ValueName;
+  /** The input through which a bias may be added to the scores just before normalisation. */
+  readonly biasEntry: { readonly node: Node; readonly input: number };
+  readonly mask?: AttentionMask;
+  /** multiplicative: where the whole mask enters, for weights that scale all of it. */
+  readonly wholeMask?: { readonly node: Node; readonly input: number };
+  /** multiplicative: products with an identity matrix by which padded rows see themselves. */
+  readonly selfSeeing?: readonly Node[];
+  /** Nodes of the normalisation that may work across keys. */
+  readonly owned: readonly Node[];
+}
+
+export interface NearMiss {
+  readonly spelling: string;
+  readonly at: Node;
+  readonly expected: string;
+  readonly found: string;
+}
+
+export interface PatternContext {
+  readonly model: Model;
+  readonly producer: (value: ValueName) => Node | undefined;
+  readonly constant: (value: ValueName) => readonly number[] | undefined;
+  readonly rank: (value: ValueName) => number | undefined;
+  readonly opset: number;
+  /** Equal numbers: provably the same elements. */
+  readonly number: (value: ValueName) => number;
+}
+
+export interface AttentionPattern {
+  readonly name: string;
+  /** Undefined: not this spelling's business. */
+  readonly match: (c: PatternContext, node: Node) => NormalisedScores | NearMiss | undefined;
+}
+
+export interface Attention extends NormalisedScores {
+  /** The product of queries and keys. */
+  readonly product: Node;
+  /** [B, H, Lq, d] and [B, H, d, Lk], as the product reads them. */
+  readonly query: ValueName;
+  readonly key: ValueName;
+  /** The product of probabilities and values. */
+  readonly apply: Node;
+  readonly value: ValueName;
+  readonly context: ValueName;
+  readonly rank: number;
+  readonly queryTokens: readonly Segment[];
+  readonly keyTokens: readonly Segment[];
+}
+
+export interface AttentionFacts {
+  readonly attentions: readonly Attention[];
+  readonly nearMisses: readonly NearMiss[];
+}
+
+/** Operators between products that only rescale or retype scores. */
+const rescales = (c: PatternContext, node: Node): boolean => {
+  if (['Cast', 'Identity', 'Dropout'].includes(node.op)) return true;
+  const operand = node.op === 'Mul' || node.op === 'Div' ? scaleOperand(c, node) : undefined;
+  return operand !== undefined;
+};
+
+/** The input of a Mul or Div by one constant that is not the constant. */
+const scaleOperand = (c: PatternContext, node: Node): number | undefined => {
+  const [a, b] = node.inputs as [ValueName, ValueName];
+  if (c.constant(b)?.length === 1) return 0;
+  return node.op === 'Mul' && c.constant(a)?.length === 1 ? 1 : undefined;
+};
+
+const isMatMul = (node: Node): boolean => node.op === 'MatMul' && node.domain === '';
+
+/** Climbs from scores, over scale and casts, to the product of two computed values. */
+export const climbToProduct = (c: PatternContext, from: ValueName): { product: Node } | { stopped: Node | undefined } => {
+  for (let value = from; ; ) {
+    const node = c.producer(value);
+    if (node === undefined) return { stopped: undefined };
+    if (isMatMul(node)) return c.constant(node.inputs[1] ?? '') || isWeight(c, node.inputs[1] ?? '') ? { stopped: node } : { product: node };
+    if (!rescales(c, node)) return { stopped: node };
+    value = node.inputs[scaleOperand(c, node) ?? 0] ?? '';
+  }
+};
+
+const isWeight = (c: PatternContext, value: ValueName): boolean => constantTensor(c.model, value) !== undefined;
+
+const passesOn = new Set(['Cast', 'Identity', 'Dropout']);
+
+/** The product that applies probabilities to values, over casts. */
+const applied = (model: Model, probabilities: ValueName): Node | undefined => {
+  const uses = usesOf(model.graph);
+  const queue = [probabilities];
+  for (let value = queue.shift(); value !== undefined; value = queue.shift())
+    for (const { node, input } of uses.consumers(value)) {
+      if (isMatMul(node) && input === 0) return node;
+      if (passesOn.has(node.op)) queue.push(node.outputs[0] ?? '');
+    }
+  return undefined;
+};
+
+export const patternContext = (model: Model): PatternContext => {
+  const uses = usesOf(model.graph);
+  return {
+    model,
+    producer: (value) => uses.producer(value),
+    constant: (value) => {
+      const tensor = constantTensor(model, value);
+      return tensor && readNumbers(tensor, 1024);
+    },
+    rank: (value) => shapesOf(model).of(value)?.dims?.length,
+    opset: opsetOf(model),
+    number: valueNumbers(model),
+  };
+};
+
+/** All attention layers of a model in graph order, and the softmaxes that are not quite one. */
+export const findAttention = (model: Model, lanes: Lanes, patterns: readonly AttentionPattern[]): AttentionFacts => {
+  const c = patternContext(model);
+  const attentions: Attention[] = [];
+  const nearMisses: NearMiss[] = [];
+  for (const node of model.graph.nodes)
+    for (const pattern of patterns) {
+      const found = pattern.match(c, node);
+      if (found === undefined) continue;
+      if (!('scores' in found)) {
+        nearMisses.push(found);
+        break;
+      }
+      const climbed = climbToProduct(c, found.scores);
+      if (!('product' in climbed)) {
+        nearMisses.push({ spelling: found.spelling, at: climbed.stopped ?? node, expected: 'a product of queries and keys', found: climbed.stopped?.op ?? 'a graph input' });
+        break;
+      }
+      const apply = applied(model, found.probabilities);
+      if (apply === undefined) {
+        nearMisses.push({ spelling: found.spelling, at: node, expected: 'a product of the probabilities and values', found: 'none' });
+        break;
+      }
+      const labels = lanes.of(climbed.product.outputs[0] ?? '');
+      const rank = labels?.length ?? 0;
+      attentions.push({
+        ...found,
+        product: climbed.product,
+        query: climbed.product.inputs[0] ?? '',
+        key: climbed.product.inputs[1] ?? '',
+        apply,
+        value: apply.inputs[1] ?? '',
+        context: apply.outputs[0] ?? '',
+        rank,
+        queryTokens: tokensOf(labels?.[rank - 2]) ?? [],
+        keyTokens: tokensOf(labels?.[rank - 1]) ?? [],
+      });
+      break;
+    }
+  return { attentions, nearMisses };
+};

@@ -1,0 +1,122 @@
+/**
+ * The labels lane tracing puts on axes: which modality's tokens lie along an axis, in which order, and whether a
+ * reduction has already shortened them. Only the data and how two labels meet; `lanes.ts` moves them over operators.
+ */
+import { dimText, dimValue, productOf, sameDim, sumDims, type Dim } from './dim.ts';
+
+export type LaneName = 'text' | 'image' | 'other';
+
+/** A run of tokens of one modality along an axis. */
+export interface Segment {
+  readonly lane: LaneName;
+  readonly length: Dim;
+  /** '' until a reduction shortens the lane; then the name of the reducer's node. */
+  readonly version: string;
+  /** A lookup whose lane gives way to that of the value it is added to (type, position and box tables). */
+  readonly weak?: boolean;
+}
+
+/** One factor of an axis: [B*T] is an axis of two factors. Row-major, outermost first. */
+export interface Factor {
+  readonly dim: Dim;
+  readonly tokens?: readonly Segment[];
+  /** A spatial axis of an image feature map, not yet flattened to tokens. */
+  readonly grid?: 'h' | 'w';
+}
+
+export type Axis = readonly Factor[];
+/** One entry per axis of the value. */
+export type Labels = readonly Axis[];
+
+export const plainAxis = (dim: Dim): Axis => [{ dim }];
+export const tokensAxis = (tokens: readonly Segment[]): Axis => [{ dim: sumDims(tokens.map((s) => s.length)), tokens }];
+export const axisDim = (axis: Axis): Dim => productOf(axis.map((f) => f.dim));
+
+/** The tokens of an axis that is one lane axis and nothing else. */
+export const tokensOf = (axis: Axis | undefined): readonly Segment[] | undefined =>
+  axis?.length === 1 ? axis[0]?.tokens : undefined;
+
+export const isLabelled = (axis: Axis): boolean => axis.some((f) => f.tokens !== undefined || f.grid !== undefined);
+export const isShortened = (axis: Axis): boolean =>
+  axis.some((f) => f.tokens?.some((s) => s.version !== '') ?? false);
+/** Shortened tokens anywhere on the value: the compiler must understand every operator that reads it. */
+export const anyShortened = (labels: Labels | undefined): boolean => labels?.some(isShortened) ?? false;
+
+export const segmentText = (s: Segment): string =>
+  `${s.lane}[${dimText(s.length)}]${s.version === '' ? '' : '*'}`;
+export const axisText = (axis: Axis): string =>
+  axis.map((f) => f.tokens?.map(segmentText).join('+') ?? (f.grid ? `${f.grid}(${dimText(f.dim)})` : dimText(f.dim))).join('·');
+
+/** Flattened rows and columns of a feature map, in that order, are image tokens. */
+export const settleGrid = (axis: Axis): Axis => {
+  const settled: Factor[] = [];
+  for (const factor of axis) {
+    const before = settled[settled.length - 1];
+    if (before?.grid === 'h' && factor.grid === 'w') {
+      const length = productOf([before.dim, factor.dim]);
+      settled[settled.length - 1] = { dim: length, tokens: [{ lane: 'image', length, version: '' }] };
+    } else if (!(dimValue(factor.dim) === 1 && factor.tokens === undefined) || axis.length === 1) settled.push(factor);
+  }
+  return settled.length === 0 ? [{ dim: axis[0]?.dim as Dim }] : settled;
+};
+
+/** Two operands meet on an axis: the label of the result, and what is wrong with the meeting, if anything. */
+export interface Meeting {
+  readonly axis: Axis;
+  readonly fault?: string;
+}
+
+const merge = (a: Segment, b: Segment): { segment: Segment; fault?: string } => {
+  if (a.version !== b.version) {
+    // An unlabelled value may meet tokens nobody has shortened: they are still where the exporter saw them.
+    const newer = a.version === '' ? b : a;
+    return { segment: newer, fault: `meets ${a.lane} tokens before and after a reduction` };
+  }
+  if (a.lane === b.lane) return { segment: a.weak ? b : a };
+  if (a.lane === 'other' || a.weak) return { segment: b };
+  if (b.lane === 'other' || b.weak) return { segment: a };
+  return { segment: a, fault: `joins ${a.lane} tokens with ${b.lane} tokens, one to one` };
+};
+
+const meetTokens = (a: readonly Segment[], b: readonly Segment[]): { tokens: readonly Segment[]; fault?: string } => {
+  if (a.length === b.length) {
+    const merged = a.map((segment, i) => merge(segment, b[i] as Segment));
+    const uneven = a.find((s, i) => !sameDim(s.length, (b[i] as Segment).length));
+    const fault =
+      merged.find((m) => m.fault !== undefined)?.fault ??
+      (uneven && `meets ${uneven.lane} tokens of another length`);
+    return { tokens: merged.map((m) => m.segment), ...(fault !== undefined && { fault }) };
+  }
+  // The finer label tells more, as long as the coarser one has no claim of its own.
+  const [fine, coarse] = a.length > b.length ? [a, b] : [b, a];
+  const [only] = coarse;
+  const loose = coarse.length === 1 && only !== undefined && (only.weak === true || only.lane === 'other') && only.version === '';
+  const shortened = fine.some((s) => s.version !== '');
+  return loose && !shortened ? { tokens: fine } : { tokens: fine, fault: `meets tokens laid out differently (${coarse.map(segmentText).join('+')})` };
+};
+
+/** Elementwise operators: both operands have this axis, neither has size 1. */
+export const meet = (a: Axis, b: Axis): Meeting => {
+  if (!isLabelled(a) && !isLabelled(b)) return { axis: a };
+  if (!isLabelled(b) || !isLabelled(a)) {
+    const labelled = isLabelled(a) ? a : b;
+    return isShortened(labelled)
+      ? { axis: labelled, fault: 'meets a value with one entry per token that does not come from the shortened tokens' }
+      : { axis: labelled };
+  }
+  const ta = tokensOf(a);
+  const tb = tokensOf(b);
+  if (ta !== undefined && tb !== undefined) {
+    const { tokens, fault } = meetTokens(ta, tb);
+    const whole = [{ dim: sumDims(tokens.map((s) => s.length)), tokens }];
+    return { axis: whole, ...(fault !== undefined && { fault }) };
+  }
+  const same =
+    a.length === b.length &&
+    a.every((f, i) => {
+      const g = b[i] as Factor;
+      return f.grid === g.grid && sameDim(f.dim, g.dim) && (f.tokens === undefined) === (g.tokens === undefined) &&
+        (f.tokens ?? []).every((s, k) => s.lane === g.tokens?.[k]?.lane && s.version === g.tokens[k].version);
+    });
+  return same ? { axis: a } : { axis: a, fault: 'meets tokens laid out differently' };
+};

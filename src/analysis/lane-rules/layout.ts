@@ -1,0 +1,143 @@
+/**
+ * Operators that move axes about without looking at elements: transpositions, reshapes, concatenations, broadcasts.
+ */
+import { intOf, intsOf } from '../../graph/tensors.ts';
+import { constDim, dimValue, sameDim, sumDims, type Dim } from '../dim.ts';
+import {
+  axisDim,
+  isLabelled,
+  isShortened,
+  plainAxis,
+  settleGrid,
+  tokensAxis,
+  tokensOf,
+  type Axis,
+  type Factor,
+  type Segment,
+} from '../labels.ts';
+import { matchReshape } from '../reshape-map.ts';
+import { axesOf, isOne, normalAxis, type LaneContext, type LaneRule } from './context.ts';
+
+export const transpose: LaneRule = (c) => {
+  const axes = axesOf(c, 0);
+  if (axes === undefined) return undefined;
+  const perm = intsOf(c.node, 'perm') ?? axes.map((_, i) => axes.length - 1 - i);
+  return [perm.map((from) => axes[from] as Axis)];
+};
+
+const listed = (c: LaneContext): readonly number[] | undefined =>
+  intsOf(c.node, 'axes') ?? c.ints(1)?.values.map((d) => dimValue(d) ?? Number.NaN);
+
+export const unsqueeze: LaneRule = (c) => {
+  const axes = axesOf(c, 0);
+  const added = listed(c);
+  if (axes === undefined || added === undefined) return undefined;
+  const rank = axes.length + added.length;
+  const at = new Set(added.map((a) => normalAxis(a, rank)));
+  let next = 0;
+  return [Array.from({ length: rank }, (_, i) => (at.has(i) ? one() : (axes[next++] as Axis)))];
+};
+
+const one = (): Axis => [{ dim: constDim(1) }];
+
+export const squeeze: LaneRule = (c) => {
+  const axes = axesOf(c, 0);
+  if (axes === undefined) return undefined;
+  const dims = c.dims(0);
+  const gone = listed(c)?.map((a) => normalAxis(a, axes.length)) ?? dims?.flatMap((d, i) => (isOne(d) ? [i] : []));
+  if (gone === undefined) return undefined;
+  for (const axis of gone)
+    if (isLabelled(axes[axis] as Axis)) c.say('lost', 0, axis, 'Squeeze removes the token axis');
+  return [axes.filter((_, i) => !gone.includes(i))];
+};
+
+/** The factors of a group of input axes laid over the output axes of the same product. */
+const regroup = (factors: readonly Factor[], outDims: readonly Dim[]): Axis[] | undefined => {
+  if (outDims.length === 1) return [settleGrid(factors)];
+  if (!factors.some((f) => f.tokens !== undefined || f.grid !== undefined)) return outDims.map(plainAxis);
+  const groups = matchReshape(factors.map((f) => f.dim), outDims);
+  if (groups === undefined) return undefined;
+  const out: Axis[] = outDims.map(plainAxis);
+  for (const group of groups) {
+    const inside = group.in.map((i) => factors[i] as Factor);
+    const labelled = inside.some((f) => f.tokens !== undefined || f.grid !== undefined);
+    if (!labelled) continue;
+    const [only] = group.out;
+    if (group.out.length !== 1 || only === undefined) return undefined;
+    out[only] = settleGrid(inside);
+  }
+  return out;
+};
+
+export const reshape: LaneRule = (c) => {
+  const axes = axesOf(c, 0);
+  const outDims = c.outDims(0);
+  if (axes === undefined || outDims === undefined) return undefined;
+  return followReshape(axes, outDims);
+};
+
+/** Where the factors of the input axes lie after a row-major reshape; undefined where a token axis is torn. */
+export const followReshape = (axes: readonly Axis[], outDims: readonly Dim[]): [Axis[]] | undefined => {
+  const laid = regroup(axes.flat(), outDims);
+  return laid && [laid];
+};
+
+export const expand: LaneRule = (c) => {
+  const axes = axesOf(c, 0);
+  const out = c.outDims(0);
+  if (axes === undefined || out === undefined) return undefined;
+  return [
+    out.map((dim, i) => {
+      const own = axes[i - (out.length - axes.length)];
+      return own === undefined || (!isLabelled(own) && isOne(own[0]?.dim)) ? plainAxis(dim) : own;
+    }),
+  ];
+};
+
+/** Tokens side by side. A learned token beside one lane joins it; beside two lanes it is nobody's. */
+const besides = (parts: readonly Axis[]): Axis | undefined => {
+  const labelled = parts.map(tokensOf);
+  if (parts.some((part, i) => labelled[i] === undefined && (part.length !== 1 || part[0]?.grid !== undefined))) return undefined;
+  const lone = labelled.filter((t) => t !== undefined);
+  const [host] = lone[0] ?? [];
+  const joins = lone.length === 1 && lone[0]?.length === 1 && host?.version === '';
+  if (joins && host !== undefined) return tokensAxis([{ ...host, length: sumDims(parts.map(axisDim)) }]);
+  return tokensAxis(
+    parts.flatMap((part, i): readonly Segment[] => labelled[i] ?? [{ lane: 'other', length: axisDim(part), version: '' }]),
+  );
+};
+
+/** Axes beside the one concatenated along must agree token for token. */
+const linesUp = (a: Axis, b: Axis): boolean => {
+  const ta = tokensOf(a);
+  const tb = tokensOf(b);
+  if (ta === undefined || tb === undefined) return !isLabelled(a) || !isLabelled(b) ? !isShortened(a) && !isShortened(b) : false;
+  return (
+    ta.length === tb.length &&
+    ta.every((s, k) => s.lane === tb[k]?.lane && s.version === tb[k].version && sameDim(s.length, tb[k].length))
+  );
+};
+
+export const concat: LaneRule = (c) => {
+  const operands = c.node.inputs.map((_, i) => axesOf(c, i));
+  const rank = operands[0]?.length;
+  if (rank === undefined || operands.some((o) => o?.length !== rank)) return undefined;
+  const along = normalAxis(intOf(c.node, 'axis', 0), rank);
+  const all = operands as readonly (readonly Axis[])[];
+  const result: Axis[] = [];
+  for (let axis = 0; axis < rank; axis++) {
+    const parts = all.map((o) => o[axis] as Axis);
+    if (axis === along) {
+      const laid = parts.some(isLabelled) ? besides(parts) : plainAxis(sumDims(parts.map(axisDim)));
+      if (laid === undefined) return undefined;
+      result.push(laid);
+      continue;
+    }
+    const lead = parts.find(isLabelled) ?? (parts[0] as Axis);
+    parts.forEach((part, i) => {
+      if (isLabelled(lead) && !linesUp(lead, part)) c.say('conflict', i, axis, 'Concat lines up tokens that differ');
+    });
+    result.push(lead);
+  }
+  return [result];
+};

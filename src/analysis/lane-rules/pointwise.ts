@@ -1,0 +1,74 @@
+/**
+ * Operators that work on each element, or on each token's own features: they keep one row per token. Elementwise
+ * ones check that their operands agree about the tokens on every axis.
+ */
+import { intOf } from '../../graph/tensors.ts';
+import { constDim } from "../dim.ts";
+import { axisDim, plainAxis, isLabelled, meet, type Axis } from '../labels.ts';
+import { axesOf, isOne, normalAxis, type LaneContext, type LaneRule } from './context.ts';
+
+/** Any number of operands, NumPy broadcasting. */
+export const elementwise: LaneRule = (c) => {
+  const operands = c.node.inputs.map((name, i) => (name === '' ? undefined : axesOf(c, i)));
+  const out = c.outDims(0);
+  const rank = out?.length ?? Math.max(...operands.map((o) => o?.length ?? 0));
+  if (c.node.inputs.some((name, i) => name !== '' && operands[i] === undefined)) return undefined;
+  const result: Axis[] = [];
+  for (let axis = 0; axis < rank; axis++) {
+    let met: Axis | undefined;
+    let one: Axis | undefined;
+    operands.forEach((operand, i) => {
+      const own = operand === undefined ? undefined : operand[axis - (rank - operand.length)];
+      if (own === undefined) return;
+      if (!isLabelled(own) && isOne(axisDim(own))) {
+        one ??= own;
+        return;
+      }
+      if (met === undefined) {
+        met = own;
+        return;
+      }
+      const meeting = meet(met, own);
+      if (meeting.fault !== undefined) c.say('conflict', i, axis - (rank - (operand as readonly Axis[]).length), meeting.fault);
+      met = meeting.axis;
+    });
+    const dim = out?.[axis];
+    result.push(met ?? one ?? plainAxis(dim as NonNullable<typeof dim>));
+  }
+  return [result];
+};
+
+/** One operand carries the tokens, the others are per-feature or scalar parameters. */
+export const unary: LaneRule = (c) => {
+  const axes = axesOf(c, 0);
+  return axes && c.node.outputs.map(() => axes);
+};
+
+/** Says that an operator works across the tokens on an axis. */
+export const mixesTokens = (c: LaneContext, input: number, axis: number, axes: readonly Axis[], what: string): void => {
+  const on = axes[axis];
+  if (on !== undefined && isLabelled(on)) c.say('mixes', input, axis, what);
+};
+
+/** Normalisation over the last axes, from attribute `axis` on. */
+export const normalisation: LaneRule = (c) => {
+  const axes = axesOf(c, 0);
+  if (axes === undefined) return undefined;
+  const from = normalAxis(intOf(c.node, 'axis', -1), axes.length);
+  axes.forEach((_, axis) => {
+    if (axis >= from) mixesTokens(c, 0, axis, axes, `${c.node.op} normalises over the tokens`);
+  });
+  return [axes, ...c.node.outputs.slice(1).map(() => axes.map((a, i) => (i >= from ? plainOne : a)))];
+};
+
+/** A reduced axis: size 1, no tokens. */
+export const plainOne: Axis = [{ dim: constDim(1) }];
+
+/** Softmax over one axis: right in attention, where the pattern owns it. */
+export const softmax: LaneRule = (c) => {
+  const axes = axesOf(c, 0);
+  if (axes === undefined) return undefined;
+  const axis = normalAxis(intOf(c.node, 'axis', -1), axes.length);
+  mixesTokens(c, 0, axis, axes, `${c.node.op} over the tokens outside a recognised attention`);
+  return [axes];
+};

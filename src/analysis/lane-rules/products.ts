@@ -1,0 +1,72 @@
+/**
+ * Matrix products. A token axis among rows, columns or batches is kept; one that is summed over is mixed, which only
+ * a recognised attention may do.
+ */
+import { intOf } from '../../graph/tensors.ts';
+import { isLabelled, meet, plainAxis, type Axis } from '../labels.ts';
+import { axesOf, isOne, type LaneContext, type LaneRule } from './context.ts';
+import { axisDim } from '../labels.ts';
+
+const contracted = (c: LaneContext, a: readonly Axis[], b: readonly Axis[], axisA: number, axisB: number): void => {
+  const onA = a[axisA] as Axis;
+  const onB = b[axisB] as Axis;
+  if (!isLabelled(onA) && !isLabelled(onB)) return;
+  c.say('mixes', isLabelled(onA) ? 0 : 1, isLabelled(onA) ? axisA : axisB, `${c.node.op} sums over the tokens`);
+  const meeting = meet(onA, onB);
+  if (meeting.fault !== undefined) c.say('conflict', 1, axisB, `${c.node.op} ${meeting.fault}`);
+};
+
+const batches = (c: LaneContext, a: readonly Axis[], b: readonly Axis[]): Axis[] => {
+  const rank = Math.max(a.length, b.length) - 2;
+  return Array.from({ length: Math.max(rank, 0) }, (_, i) => {
+    const one = a[i - (rank + 2 - a.length)];
+    const two = b[i - (rank + 2 - b.length)];
+    if (one === undefined || two === undefined) return (one ?? two) as Axis;
+    if (!isLabelled(one) && isOne(axisDim(one))) return two;
+    if (!isLabelled(two) && isOne(axisDim(two))) return one;
+    const meeting = meet(one, two);
+    if (meeting.fault !== undefined) c.say('conflict', 1, i - (rank + 2 - b.length), meeting.fault);
+    return meeting.axis;
+  });
+};
+
+const product = (c: LaneContext, transA: boolean, transB: boolean): readonly Axis[] | undefined => {
+  const a = axesOf(c, 0);
+  const b = axesOf(c, 1);
+  if (a === undefined || b === undefined || a.length < 2 || b.length < 2) return undefined;
+  const rowA = a.length - (transA ? 1 : 2);
+  const sumA = a.length - (transA ? 2 : 1);
+  const sumB = b.length - (transB ? 1 : 2);
+  const colB = b.length - (transB ? 2 : 1);
+  contracted(c, a, b, sumA, sumB);
+  return [...batches(c, a, b), a[rowA] as Axis, b[colB] as Axis];
+};
+
+/** MatMul, MatMulInteger and kin: NumPy's matrix product, operands of rank 2 and more. */
+export const matMul: LaneRule = (c) => {
+  const axes = product(c, false, false);
+  return axes && [axes];
+};
+
+/** Gemm: a bias C that has a row per token must line up with the rows. */
+export const gemm: LaneRule = (c) => {
+  const axes = product(c, intOf(c.node, 'transA', 0) === 1, intOf(c.node, 'transB', 0) === 1);
+  const bias = c.node.inputs[2] ? axesOf(c, 2) : [];
+  if (axes === undefined || bias === undefined) return undefined;
+  const row = bias.length === 2 ? (bias[0] as Axis) : undefined;
+  if (row !== undefined && !isOne(axisDim(row))) {
+    const meeting = meet(axes[0] as Axis, row);
+    if (meeting.fault !== undefined) c.say('conflict', 2, 0, meeting.fault);
+  }
+  return [axes];
+};
+
+/** A product with weights packed inside the operator: rows of input 0 keep their labels. */
+export const packedProduct: LaneRule = (c) => {
+  const axes = axesOf(c, 0);
+  const out = c.outDims(0);
+  if (axes === undefined || out === undefined) return undefined;
+  const last = axes.length - 1;
+  if (isLabelled(axes[last] as Axis)) c.say('mixes', 0, last, `${c.node.op} sums over the tokens`);
+  return [[...axes.slice(0, last), plainAxis(out[out.length - 1] as NonNullable<(typeof out)[number]>)]];
+};

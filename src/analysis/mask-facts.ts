@@ -1,0 +1,57 @@
+/**
+ * What an attention's mask says, proven from the graph: that it hides keys, the same ones from every query and head,
+ * and which number hidden scores get. Anything else (position biases, causal masks) is a reason to refuse.
+ */
+import type { Model } from '../graph/model.ts';
+import type { Attention } from './attention.ts';
+import { contentsOf } from './contents.ts';
+import { dimValue } from './dim.ts';
+import { shapesOf } from './shapes.ts';
+import { valueNumbers } from './value-numbers.ts';
+
+export interface MaskFacts {
+  readonly kind: 'none' | 'additive' | 'where' | 'multiplicative';
+  /** Equal for masks that hold the same elements. */
+  readonly number: number;
+  /** What the model adds to (or puts in place of) hidden scores; undefined where nothing is ever hidden. */
+  readonly minimum?: number;
+  /** Rank-4 [.., .., Lq or 1, Lk]; whether the query axis has more than one row (all alike). */
+  readonly manyRows: boolean;
+}
+
+export interface MaskFault {
+  readonly fault: string;
+}
+
+export const noMask: MaskFacts = { kind: 'none', number: -1, manyRows: false };
+
+export const maskFactsOf = (model: Model, attention: Attention): MaskFacts | MaskFault => {
+  const { mask } = attention;
+  if (mask === undefined) return noMask;
+  const contents = contentsOf(model)(mask.value);
+  const dims = shapesOf(model).of(mask.value)?.dims;
+  if (dims === undefined) return { fault: `the shape of its mask "${mask.value}" is unknown` };
+  const fromEnd = (back: number): { one: boolean; uniform: boolean } => {
+    const axis = dims.length - back;
+    const dim = dims[axis];
+    const one = dim === undefined || dimValue(dim) === 1;
+    return { one, uniform: one || (contents?.uniform[axis] ?? false) };
+  };
+  if (!fromEnd(3).uniform) return { fault: `its mask "${mask.value}" differs between heads` };
+  if (!fromEnd(2).uniform) return { fault: `its mask "${mask.value}" differs between queries` };
+  const number = valueNumbers(model)(mask.value);
+  const manyRows = !fromEnd(2).one;
+  if (mask.kind === 'multiplicative') return { kind: 'multiplicative', number, manyRows };
+  if (mask.kind === 'where') {
+    if (mask.fill !== undefined && mask.fill <= -100) return { kind: 'where', number, minimum: mask.fill, manyRows };
+    return { fault: `its mask fills ${mask.fill} in, which hides nothing` };
+  }
+  const among = contents?.among;
+  if (among === undefined) return { fault: `what is added to its scores, "${mask.value}", is not proven to be a padding mask` };
+  const hidden = among.filter((v) => v !== 0);
+  if (hidden.length === 0) return { ...noMask, number };
+  const [minimum] = hidden;
+  if (hidden.length > 1 || minimum === undefined || minimum > -100)
+    return { fault: `what is added to its scores, "${mask.value}", holds ${among.join(', ')}: not a padding mask` };
+  return { kind: 'additive', number, minimum, manyRows };
+};

@@ -1,0 +1,21 @@
+/**
+ * Our own operator, ai.pumer::TokenReduce. Inputs: tokens [B, n, D], attention, row_weight, metric, weight [B, n],
+ * protected [c], keep [1], merge [1]. Outputs: tokens [B, k, D], weight [B, k], target int64 [B, n]; k = keep - merge.
+ */
+import { DataType } from '../../graph/model.ts';
+import { subDims } from '../dim.ts';
+import { contentsOf, dimsOf, gap, typeOf, type ShapeRule } from './context.ts';
+
+export const tokenReduce: ShapeRule = (c) => {
+  const tokens = dimsOf(c, 0);
+  const [batch, length, width] = tokens;
+  if (batch === undefined || length === undefined || width === undefined) return gap('its tokens have too few axes');
+  const keep = contentsOf(c, 6)?.values[0];
+  const merge = contentsOf(c, 7)?.values[0];
+  const left = keep === undefined || merge === undefined ? c.unknown(0, 1) : subDims(keep, merge);
+  return [
+    { dataType: typeOf(c, 0), dims: [batch, left, width] },
+    { dataType: typeOf(c, 4), dims: [batch, left] },
+    { dataType: DataType.INT64, dims: [batch, length] },
+  ];
+};

@@ -1,0 +1,79 @@
+/**
+ * The whole compiler on one screen: read, understand, plan, insert, prove, tidy. The only importer of passes/.
+ */
+import { attentionPatterns } from '../passes/patterns/index.ts';
+import { freeLengths, tidy } from '../passes/pipeline.ts';
+import { insertReductions } from '../passes/insert-reductions.ts';
+import { resolvePlan } from '../passes/plan-sites.ts';
+import { proveLanes } from '../passes/prove-lanes.ts';
+import { siteStrategies } from '../passes/strategies/index.ts';
+import { valuesAfter } from './analysis/dependencies.ts';
+import type { LaneHints } from './analysis/lane-births.ts';
+import { isFault } from './analysis/sites.ts';
+import { understand, type Understanding } from './analysis/understanding.ts';
+import { CompileError, newReport, type Report } from './diagnostics/diagnostic.ts';
+import * as say from './diagnostics/messages.ts';
+import { opsetOf, type Model } from './graph/model.ts';
+import { choosePlan, type RatioChoices } from './reduction/choose-plan.ts';
+import { printPlan, type ReductionPlan } from './reduction/plan.ts';
+import type { ResolvedPlan } from './reduction/site-plan.ts';
+import { runPasses } from './rewrite/pass.ts';
+import { noCrossModal } from './report/no-cross-modal.ts';
+
+export interface CompileChoices extends RatioChoices {
+  readonly ops: 'function' | 'inline';
+  readonly saliency: 'probs' | 'recompute';
+  readonly outputs: 'restore' | 'refuse';
+  readonly hints: LaneHints;
+  /** Written to the metadata beside the plan. */
+  readonly toolVersion: string;
+}
+
+export interface Compiled {
+  readonly model: Model;
+  readonly plan: ReductionPlan;
+  readonly resolved: ResolvedPlan;
+  /** Of the model as it was planned on, lengths freed. */
+  readonly understanding: Understanding;
+  readonly report: Report;
+}
+
+const metadataKeys = { plan: 'pumer.plan', version: 'pumer.version' } as const;
+
+/** The plan a compiled model was made with, as stored in its metadata. */
+export const storedPlan = (model: Model): string | undefined => model.metadata.get(metadataKeys.plan);
+
+const isCompiled = (model: Model): boolean => storedPlan(model) !== undefined || model.opsets.has('ai.pumer');
+
+/** What the compiler sees in a model, before and without any change to its meaning. */
+export const understandModel = (model: Model, hints: LaneHints): Understanding =>
+  understand(model, hints, attentionPatterns, siteStrategies);
+
+const freed = (seen: Understanding, report: Report): Understanding => {
+  const firstContexts = seen.layers.slice(0, 1).flatMap((l) => [...l.joint, ...l.textToImage, ...l.imageToText]).map((a) => a.context);
+  const streams = seen.sites.flat().flatMap((s) => (isFault(s) ? [] : [s.image.stream.value]));
+  const sources = [...firstContexts, ...streams];
+  const passes = freeLengths({ hints: seen.hints, behind: (m) => valuesAfter(m, sources) });
+  const model = runPasses(seen.model, passes, report);
+  return model === seen.model ? seen : understand(model, seen.hints, attentionPatterns, siteStrategies);
+};
+
+/** Throws a CompileError for what is refused, an InternalError for a bug of ours. */
+export const compileModel = (original: Model, choices: CompileChoices): Compiled => {
+  const report = newReport();
+  if (isCompiled(original)) throw new CompileError(say.alreadyCompiled());
+  if (opsetOf(original) < 11) throw new CompileError(say.opsetTooOld(opsetOf(original)));
+  const seen = understandModel(original, choices.hints);
+  if (seen.layers.length === 0) throw new CompileError(noCrossModal(seen));
+  const understanding = freed(seen, report);
+  const { plan, textExplicit } = choosePlan(choices, understanding, report);
+  const resolved = resolvePlan(understanding, { ...plan, textExplicit }, report);
+  const inserted = insertReductions(understanding, resolved, choices);
+  proveLanes(inserted.model, choices.hints, attentionPatterns, inserted.settled);
+  if (resolved.sites.length === 0 && plan.sites.some((s) => s.prune + s.merge + s.mergeText > 0)) report.diagnostics.push(say.nothingShortened());
+  const tidied = runPasses(inserted.model, tidy(choices.ops, plan.semantics), report);
+  // A model nothing was done to stays an ordinary one, to be compiled another day.
+  if (resolved.sites.length === 0) return { model: tidied, plan, resolved, understanding, report };
+  const metadata = new Map([...tidied.metadata, [metadataKeys.plan, printPlan(plan)], [metadataKeys.version, choices.toolVersion]]);
+  return { model: { ...tidied, metadata }, plan, resolved, understanding, report };
+};

@@ -1,0 +1,116 @@
+/**
+ * The only way from one graph to another: records changes, then `finish` sorts and returns a new graph, or the same
+ * one where nothing changed. Knows nothing of what the changes mean.
+ */
+import { emitterInto, type Emitter } from './emit.ts';
+import type { Graph, GraphValue, Node, Tensor, ValueName } from './model.ts';
+import { sortNodes } from './order.ts';
+
+export class GraphEditor {
+  readonly graph: Graph;
+  readonly #names: Set<ValueName>;
+  readonly #added: Node[] = [];
+  readonly #replaced = new Map<Node, Node | undefined>();
+  readonly #constants: Map<ValueName, Tensor>;
+  #outputs: readonly GraphValue[];
+  #annotations: readonly GraphValue[];
+  #changed = false;
+
+  constructor(graph: Graph) {
+    this.graph = graph;
+    this.#constants = new Map(graph.constants);
+    this.#outputs = graph.outputs;
+    this.#annotations = graph.annotations;
+    this.#names = new Set([...graph.constants.keys(), ...graph.inputs.map((i) => i.name), ...graph.outputs.map((o) => o.name)]);
+    for (const node of graph.nodes) {
+      this.#names.add(node.name);
+      for (const value of [...node.outputs, ...node.captures]) this.#names.add(value);
+    }
+  }
+
+  /** A name no value or node of the graph has. */
+  fresh(hint: string): ValueName {
+    let name = hint;
+    for (let i = 1; this.#names.has(name); i++) name = `${hint}_${i}`;
+    this.#names.add(name);
+    return name;
+  }
+
+  /** Writes operators whose results are named `prefix/Op`. */
+  emitter(opset: number, prefix: string): Emitter {
+    this.#changed = true;
+    return emitterInto(this.#added, opset, (hint) => this.fresh(`${prefix}/${hint}`));
+  }
+
+  add(node: Node): void {
+    this.#changed = true;
+    this.#added.push(node);
+  }
+
+  addConstant(name: ValueName, tensor: Tensor): void {
+    this.#changed = true;
+    this.#constants.set(name, tensor);
+  }
+
+  /** What `node`, a node of the original graph, has become so far; undefined once removed. */
+  current(node: Node): Node | undefined {
+    return this.#replaced.has(node) ? this.#replaced.get(node) : node;
+  }
+
+  replaceNode(node: Node, by: Node): void {
+    this.#changed = true;
+    this.#replaced.set(node, by);
+  }
+
+  removeNode(node: Node): void {
+    this.#changed = true;
+    this.#replaced.set(node, undefined);
+  }
+
+  /** Makes `node` (of the original graph) read `value` at `input`. */
+  setInput(node: Node, input: number, value: ValueName): void {
+    const now = this.current(node);
+    if (now === undefined || now.inputs[input] === value) return;
+    const inputs = [...now.inputs];
+    inputs[input] = value;
+    this.replaceNode(node, { ...now, inputs });
+  }
+
+  /** Renames output `from` of `node` (of the original graph) to `to`; readers keep reading `from`. */
+  renameOutput(node: Node, from: ValueName, to: ValueName): void {
+    const now = this.current(node);
+    if (now === undefined) return;
+    this.replaceNode(node, { ...now, outputs: now.outputs.map((o) => (o === from ? to : o)) });
+  }
+
+  setOutputs(outputs: readonly GraphValue[]): void {
+    this.#changed = true;
+    this.#outputs = outputs;
+  }
+
+  setAnnotations(annotations: readonly GraphValue[]): void {
+    this.#changed = true;
+    this.#annotations = annotations;
+  }
+
+  removeConstant(name: ValueName): void {
+    this.#changed = true;
+    this.#constants.delete(name);
+  }
+
+  /** All nodes as they are so far, in order. */
+  nodes(): readonly Node[] {
+    return sortNodes([...this.graph.nodes.flatMap((node) => this.current(node) ?? []), ...this.#added]);
+  }
+
+  finish(): Graph {
+    if (!this.#changed) return this.graph;
+    return {
+      ...this.graph,
+      nodes: this.nodes(),
+      constants: this.#constants,
+      outputs: this.#outputs,
+      annotations: this.#annotations,
+    };
+  }
+}

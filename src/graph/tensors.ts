@@ -1,0 +1,107 @@
+/**
+ * Small tensors made or read by the compiler: shapes, indices, scalars. Weights never pass through here.
+ */
+import { DataType, type Attr, type Node, type Payload, type Tensor } from './model.ts';
+
+const payloadOf = (bytes: Uint8Array): Payload => ({ length: bytes.byteLength, read: () => bytes });
+
+const bytesOf = (array: ArrayBufferView): Uint8Array =>
+  new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
+
+/** An int64 tensor. Values must be safe integers. */
+export const int64Tensor = (dims: readonly number[], values: readonly (number | bigint)[]): Tensor => ({
+  dataType: DataType.INT64,
+  dims,
+  payload: payloadOf(bytesOf(BigInt64Array.from(values, (v) => BigInt(v)))),
+});
+
+/** A float32 tensor. */
+export const floatTensor = (dims: readonly number[], values: readonly number[]): Tensor => ({
+  dataType: DataType.FLOAT,
+  dims,
+  payload: payloadOf(bytesOf(Float32Array.from(values))),
+});
+
+/** Elements of a tensor of these dims. */
+export const elementCount = (dims: readonly number[]): number => dims.reduce((n, d) => n * d, 1);
+
+const halfToNumber = (half: number): number => {
+  const sign = half & 0x8000 ? -1 : 1;
+  const exponent = (half >> 10) & 0x1f;
+  const fraction = half & 0x3ff;
+  if (exponent === 0) return sign * fraction * 2 ** -24;
+  if (exponent === 31) return fraction ? NaN : sign * Infinity;
+  return sign * (1024 + fraction) * 2 ** (exponent - 25);
+};
+
+const readers: Readonly<Record<number, { size: number; at: (v: DataView, o: number) => number | bigint }>> = {
+  [DataType.FLOAT]: { size: 4, at: (v, o) => v.getFloat32(o, true) },
+  [DataType.DOUBLE]: { size: 8, at: (v, o) => v.getFloat64(o, true) },
+  [DataType.FLOAT16]: { size: 2, at: (v, o) => halfToNumber(v.getUint16(o, true)) },
+  [DataType.BFLOAT16]: {
+    size: 2,
+    at: (v, o) => new Float32Array(Uint32Array.of(v.getUint16(o, true) << 16).buffer)[0] ?? NaN,
+  },
+  [DataType.INT8]: { size: 1, at: (v, o) => v.getInt8(o) },
+  [DataType.UINT8]: { size: 1, at: (v, o) => v.getUint8(o) },
+  [DataType.BOOL]: { size: 1, at: (v, o) => v.getUint8(o) },
+  [DataType.INT16]: { size: 2, at: (v, o) => v.getInt16(o, true) },
+  [DataType.UINT16]: { size: 2, at: (v, o) => v.getUint16(o, true) },
+  [DataType.INT32]: { size: 4, at: (v, o) => v.getInt32(o, true) },
+  [DataType.UINT32]: { size: 4, at: (v, o) => v.getUint32(o, true) },
+  [DataType.INT64]: { size: 8, at: (v, o) => v.getBigInt64(o, true) },
+  [DataType.UINT64]: { size: 8, at: (v, o) => v.getBigUint64(o, true) },
+};
+
+/**
+ * A tensor's elements as numbers, or undefined where it has more than `limit` of them or a type we do not read.
+ * int64 values beyond 2^53 come out rounded (they are "to the end" markers of Slice).
+ */
+export const readNumbers = (tensor: Tensor, limit = 65_536): number[] | undefined => {
+  const count = elementCount(tensor.dims);
+  const reader = readers[tensor.dataType];
+  if (reader === undefined || count > limit) return undefined;
+  if (tensor.payload.length < count * reader.size) return undefined;
+  const bytes = tensor.payload.read();
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  return Array.from({ length: count }, (_, i) => Number(reader.at(view, i * reader.size)));
+};
+
+const attrTensor = (node: Node): Tensor | undefined => {
+  const one = Object.values(node.attrs)[0];
+  switch (one?.kind) {
+    case 'tensor':
+      return one.value;
+    case 'int':
+      return int64Tensor([], [one.value]);
+    case 'ints':
+      return int64Tensor([one.value.length], one.value);
+    case 'float':
+      return floatTensor([], [one.value]);
+    case 'floats':
+      return floatTensor([one.value.length], one.value);
+    default:
+      return undefined;
+  }
+};
+
+/** What a Constant node holds; undefined for any other node and for string or sparse constants. */
+export const constantOf = (node: Node): Tensor | undefined =>
+  node.op === 'Constant' && node.domain === '' ? attrTensor(node) : undefined;
+
+export const intAttr = (value: number): Attr => ({ kind: 'int', value });
+export const intsAttr = (value: readonly number[]): Attr => ({ kind: 'ints', value });
+export const floatAttr = (value: number): Attr => ({ kind: 'float', value });
+export const stringAttr = (value: string): Attr => ({ kind: 'string', value });
+export const tensorAttr = (value: Tensor): Attr => ({ kind: 'tensor', value });
+
+/** An attribute's number, or `otherwise` where it is absent. */
+export const intOf = (node: Node, name: string, otherwise: number): number => {
+  const attr = node.attrs[name];
+  return attr?.kind === 'int' ? attr.value : otherwise;
+};
+
+export const intsOf = (node: Node, name: string): readonly number[] | undefined => {
+  const attr = node.attrs[name];
+  return attr?.kind === 'ints' ? attr.value : undefined;
+};

@@ -1,0 +1,86 @@
+/**
+ * From flags (or a given plan) to a plan: default layers and ratios as semantics.md gives them.
+ */
+import { dimValue, sameDim } from '../analysis/dim.ts';
+import { isLabelled, tokensOf } from '../analysis/labels.ts';
+import { shapesOf } from '../analysis/shapes.ts';
+import { isFault } from '../analysis/sites.ts';
+import type { Understanding } from '../analysis/understanding.ts';
+import type { Report } from '../diagnostics/diagnostic.ts';
+import { CompileError } from '../diagnostics/diagnostic.ts';
+import * as say from '../diagnostics/messages.ts';
+import { keepToRatios } from './counts.ts';
+import type { ReductionPlan, Semantics } from './plan.ts';
+
+export interface RatioChoices {
+  readonly semantics: Semantics;
+  /** Share of image tokens kept at each site; ignored where `prune` and `merge` are given. */
+  readonly keep?: number;
+  readonly prune?: number;
+  readonly merge?: number;
+  readonly mergeText?: number;
+  readonly layers?: readonly number[];
+  /** Decides everything above. */
+  readonly plan?: ReductionPlan;
+}
+
+const defaultKeep = 0.7;
+const defaultMergeText: Readonly<Record<Semantics, number>> = { safe: 0, pumer: 0.2 };
+
+/** Layers floor(L/6), floor(5L/12), floor(2L/3): 2, 5, 8 of 12, duplicates dropped. */
+export const defaultLayers = (depth: number): readonly number[] => [
+  ...new Set([Math.floor(depth / 6), Math.floor((5 * depth) / 12), Math.floor((2 * depth) / 3)]),
+];
+
+/** An output another file may attend to: image tokens at the width of the token stream. */
+const hiddenOutput = (u: Understanding): string | undefined => {
+  const stream = u.sites.flat().find((s) => !isFault(s));
+  if (stream === undefined || isFault(stream)) return undefined;
+  const width = shapesOf(u.model).of(stream.image.stream.value)?.dims?.[2];
+  return u.model.graph.outputs.find(({ name }) => {
+    const labels = u.lanes.of(name);
+    const own = shapesOf(u.model).of(name)?.dims?.[2];
+    const image = labels?.find(isLabelled);
+    const carries = tokensOf(image)?.some((t) => t.lane === 'image') ?? false;
+    return (
+      carries &&
+      labels?.length === 3 &&
+      own !== undefined &&
+      width !== undefined &&
+      dimValue(own) !== undefined &&
+      sameDim(own, width)
+    );
+  })?.name;
+};
+
+const ratios = (choices: RatioChoices, u: Understanding, report: Report): { prune: number; merge: number } => {
+  if (choices.prune !== undefined && choices.merge !== undefined) return { prune: choices.prune, merge: choices.merge };
+  const chosen = keepToRatios(choices.keep ?? defaultKeep, choices.semantics);
+  const hidden = choices.keep === undefined && choices.semantics === 'safe' ? hiddenOutput(u) : undefined;
+  if (hidden === undefined) return chosen;
+  report.diagnostics.push(say.mergeOnlyForOutput(hidden));
+  return { prune: 0, merge: Math.round((1 - defaultKeep) * 1e9) / 1e9 };
+};
+
+/** The plan to follow, and whether the user asked for text merging rather than getting it by default. */
+export const choosePlan = (
+  choices: RatioChoices,
+  u: Understanding,
+  report: Report,
+): { plan: ReductionPlan; textExplicit: boolean } => {
+  if (choices.plan !== undefined) return { plan: choices.plan, textExplicit: true };
+  const known = u.layers.map((l) => l.layer);
+  const layers = [...new Set(choices.layers ?? defaultLayers(known.length))].sort((a, b) => a - b);
+  for (const layer of layers) if (!known.includes(layer)) throw new CompileError(say.layerOutOfRange(layer, known));
+  const { prune, merge } = ratios(choices, u, report);
+  const mergeText = choices.mergeText ?? defaultMergeText[choices.semantics];
+  const active = prune + merge + mergeText > 0 ? layers : [];
+  return {
+    plan: {
+      schema_version: 1,
+      semantics: choices.semantics,
+      sites: active.map((layer) => ({ layer, prune, merge, mergeText })),
+    },
+    textExplicit: choices.mergeText !== undefined,
+  };
+};

@@ -1,0 +1,97 @@
+/**
+ * `npm run conformance -- DIR...`: checks the compiler on folders of real exports (see cases.ts for the layouts).
+ * Prints one line per case and check and a total; exit code 1 on a miss.
+ *
+ *   --only TEXT         cases whose name contains TEXT
+ *   --check NAMES       of identity, reduction, parity, refusal (comma-separated)
+ *   --ops function|inline
+ *   --allow-refusals    a refused case is never a miss
+ *   --save DIR          keep every compiled model there, with a manifest for check.py
+ */
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { parseArgs } from 'node:util';
+import { loadRuntime } from '../../src/runtime/session.ts';
+import { findCases, readCase, type Case } from './cases.ts';
+import { identity, parity, reduction, refusal, type Bench, type Verdict } from './checks.ts';
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    only: { type: 'string' },
+    check: { type: 'string' },
+    ops: { type: 'string' },
+    'allow-refusals': { type: 'boolean' },
+    save: { type: 'string' },
+  },
+});
+
+const main = async (): Promise<number> => {
+  if (positionals.length === 0) {
+    console.error('usage: npm run conformance -- DIR... [--only TEXT] [--check NAMES] [--ops inline] [--save DIR]');
+    return 2;
+  }
+  const load = await loadRuntime();
+  if (load.runtime === undefined) {
+    console.error(load.reason.message);
+    return 1;
+  }
+  const kept = values.save === undefined ? undefined : resolve(values.save);
+  const folder = kept ?? mkdtempSync(join(tmpdir(), 'pumer-conformance-'));
+  mkdirSync(folder, { recursive: true });
+  const manifest: { input: string; output: string }[] = [];
+  const bench: Bench = {
+    runtime: load.runtime,
+    options: values.ops === 'inline' ? { ops: 'inline' } : {},
+    place: (test, check) => {
+      const output = join(folder, `${test.name.replaceAll('/', '.')}.${check}.onnx`);
+      manifest.push({ input: resolve(test.model), output });
+      return output;
+    },
+  };
+  const wanted = new Set((values.check ?? 'identity,reduction,parity,refusal').split(','));
+  const tally = { pass: 0, fail: 0, refused: 0 };
+  const line = (test: Case, check: string, outcome: keyof typeof tally, text: string): void => {
+    tally[outcome]++;
+    console.log(
+      `${outcome === 'fail' ? 'MISS   ' : outcome === 'pass' ? 'ok     ' : 'refused'} ${test.name} ${check}: ${text}`,
+    );
+  };
+  const report = (test: Case, check: string, verdict: Verdict): void => {
+    const miss = verdict.outcome === 'refused' && test.mustCompile && values['allow-refusals'] !== true;
+    line(test, check, miss ? 'fail' : verdict.outcome, miss ? `refused: ${verdict.text}` : verdict.text);
+  };
+
+  try {
+    for (const root of positionals) {
+      for (const path of findCases(root)) {
+        const test = readCase(path, root);
+        if (values.only !== undefined && !test.name.includes(values.only)) continue;
+        if (test.mustBeRefused) {
+          if (wanted.has('refusal')) report(test, 'refusal', refusal(test));
+          continue;
+        }
+        let refused = false;
+        if (wanted.has('identity')) report(test, 'identity', await identity(bench, test));
+        if (wanted.has('reduction')) {
+          const verdict = await reduction(bench, test);
+          refused = verdict.outcome === 'refused';
+          report(test, 'reduction', verdict);
+        }
+        if (wanted.has('parity')) {
+          for (const config of test.parity) report(test, `parity ${config.key}`, await parity(bench, test, config));
+        }
+        if (refused && wanted.has('refusal')) report(test, 'refusal', refusal(test));
+      }
+    }
+  } finally {
+    if (kept === undefined) rmSync(folder, { recursive: true, force: true });
+    else writeFileSync(join(kept, 'manifest.json'), JSON.stringify(manifest, null, 1));
+  }
+  const total = tally.pass + tally.fail + tally.refused;
+  console.log(`${total} checks: ${tally.pass} passed, ${tally.fail} missed, ${tally.refused} refused`);
+  return tally.fail > 0 || total === 0 ? 1 : 0;
+};
+
+process.exitCode = await main();

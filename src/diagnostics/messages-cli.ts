@@ -39,7 +39,12 @@ export const flagsTogether = (one: string, other: string): Diagnostic =>
 export const inputMissing = (): Diagnostic =>
   error('model-not-given', 'no model is given', { fix: 'pumer-compile IN.onnx -o OUT.onnx' });
 
-export const inputNameUnknown = (flag: string, name: string, inputs: readonly string[], suggestion?: string): Diagnostic =>
+export const inputNameUnknown = (
+  flag: string,
+  name: string,
+  inputs: readonly string[],
+  suggestion?: string,
+): Diagnostic =>
   error('input-unknown', `${flag} names "${name}", which is no input of the model`, {
     notes: [`inputs: ${inputs.join(', ')}`],
     ...(suggestion !== undefined && { fix: `did you mean ${suggestion}?` }),
@@ -82,7 +87,8 @@ export const internalError = (found: {
 
 export const reproducerFile = (file: string): string => `reproducer: ${file} (the graph as it went into the pass)`;
 
-export const reproducerInput = (file: string, why: string): string => `reproducer: ${file} itself, with the same flags (${why})`;
+export const reproducerInput = (file: string, why: string): string =>
+  `reproducer: ${file} itself, with the same flags (${why})`;
 
 // The run of the result.
 
@@ -95,7 +101,11 @@ export const notValidatedOriginal = (reason: string): Diagnostic =>
   });
 
 export const notValidatedRuntime = (reason: string, fix?: string): Diagnostic =>
-  warning('not-validated', `not validated: the result was not run, because ${reason}`, fix === undefined ? {} : { fix });
+  warning(
+    'not-validated',
+    `not validated: the result was not run, because ${reason}`,
+    fix === undefined ? {} : { fix },
+  );
 
 export const validationFailed = (what: string, notes: readonly string[] = []): Diagnostic =>
   error('validation-failed', `the compiled model ${what}, and the original does not: nothing is written`, {
@@ -103,7 +113,8 @@ export const validationFailed = (what: string, notes: readonly string[] = []): D
     fix: 'please report it: this is most likely a bug in pumer-compile; other --layers or --ops inline may get around it',
   });
 
-export const compiledNotRun = (reason: string): Diagnostic => validationFailed('does not run in ONNX Runtime', [reason]);
+export const compiledNotRun = (reason: string): Diagnostic =>
+  validationFailed('does not run in ONNX Runtime', [reason]);
 
 export const compiledShape = (output: string, found: string, expected: string): Diagnostic =>
   validationFailed(`gives output "${output}" the shape ${found} instead of ${expected}`);

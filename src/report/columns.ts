@@ -3,7 +3,6 @@
 export type Alignment = 'left' | 'right';
 
 /** Lengths as a terminal shows them: colours take no room. */
-// eslint-disable-next-line no-control-regex
 const shown = (cell: string): number => cell.replaceAll(/\u001b\[\d+m/g, '').length;
 
 /** One line a row; the last column is not padded. */

@@ -69,7 +69,11 @@ const work = (before: number, after: number): Work => ({ before, after, left: be
 type Sizes = (dim: Dim) => number | undefined;
 
 /** The version of a lane that a site's scoring attention sees, and its length before any site. */
-const seenLane = (resolved: ResolvedPlan, site: SitePlan, lane: Modality): { version: string; length: Dim } | undefined =>
+const seenLane = (
+  resolved: ResolvedPlan,
+  site: SitePlan,
+  lane: Modality,
+): { version: string; length: Dim } | undefined =>
   (resolved.lanes.of(site.scoring.product.outputs[0] ?? '') ?? [])
     .slice(-2)
     .flatMap((axis) => tokensOf(axis) ?? [])
@@ -98,7 +102,8 @@ const tokenCounts = ({ resolved }: Summarised, sizeOf: Sizes): readonly Readonly
       const before = lengths.get(version) ?? (length && sizeOf(length)) ?? null;
       if (plan === undefined) return { before, after: before, runtime: atRuntime.has(version) };
       const runtime = plan.counts.kind === 'runtime';
-      if (lane === 'image' && runtime && before !== null) idle = siteIsIdle(before, site.ratios.prune, resolved.semantics);
+      if (lane === 'image' && runtime && before !== null)
+        idle = siteIsIdle(before, site.ratios.prune, resolved.semantics);
       const after = before === null ? null : leftBy(plan, site, resolved.semantics, before, idle);
       lengths.set(plan.after, after);
       if (runtime) atRuntime.add(plan.after);
@@ -116,7 +121,11 @@ const writtenFor = (value: ValueName): number | undefined => {
 };
 
 /** For every value of the original graph, how many of the layers that became sites it is computed behind. */
-const stages = (u: Understanding, sites: readonly SitePlan[], layers: readonly number[]): ReadonlyMap<ValueName, number> => {
+const stages = (
+  u: Understanding,
+  sites: readonly SitePlan[],
+  layers: readonly number[],
+): ReadonlyMap<ValueName, number> => {
   const read = new Map<Node, Map<number, number>>();
   for (const site of sites)
     for (const { node, input } of site.lanes.flatMap((l) => l.site.stream.uses)) {
@@ -141,7 +150,10 @@ interface Counted {
   readonly uncounted: number;
 }
 
-const countWork = ({ model, resolved, understanding: u }: Summarised, symbols: ReadonlyMap<string, number>): Counted => {
+const countWork = (
+  { model, resolved, understanding: u }: Summarised,
+  symbols: ReadonlyMap<string, number>,
+): Counted => {
   const layers = [...new Set(resolved.sites.map((s) => s.layer))];
   const before = countMacs(u.model, shapesOf(u.model), symbols);
   const after = countMacs(model, shapesOf(model), symbols);

@@ -45,7 +45,8 @@ export interface CompileReport {
 const tokensText = ({ before, after, runtime }: TokenCounts): string =>
   `${before ?? '?'} -> ${after ?? '?'}${runtime ? '*' : ''}`;
 
-const sizesText = (sizes: readonly AssumedSize[]): string => sizes.map(({ symbol, size }) => `${symbol} = ${size}`).join(', ');
+const sizesText = (sizes: readonly AssumedSize[]): string =>
+  sizes.map(({ symbol, size }) => `${symbol} = ${size}`).join(', ');
 
 const siteRows = (summary: CompileSummary): string[] => {
   const head = ['site', 'layer', 'image tokens', 'text tokens', 'work behind it', 'whole model'];
@@ -57,7 +58,10 @@ const siteRows = (summary: CompileSummary): string[] => {
     shareText(site.behind.left),
     shareText(site.modelLeft),
   ]);
-  return columns([head, ...rows], head.map(() => 'right'));
+  return columns(
+    [head, ...rows],
+    head.map(() => 'right'),
+  );
 };
 
 const leftText = (name: string, { before, after, runtime }: TokenCounts): string =>
@@ -79,7 +83,9 @@ const validationLine = (validation: Validation): string => {
 };
 
 const sizeText = ({ bytes, externalBytes, externalFile }: FileSize): string =>
-  externalBytes === 0 ? bytesText(bytes) : `${bytesText(bytes)} + ${bytesText(externalBytes)}${externalFile === undefined ? '' : ` in ${externalFile}`}`;
+  externalBytes === 0
+    ? bytesText(bytes)
+    : `${bytesText(bytes)} + ${bytesText(externalBytes)}${externalFile === undefined ? '' : ` in ${externalFile}`}`;
 
 const timeLine = ({ read, compile, write, validate }: Phases): string => {
   const parts: [string, number][] = [
@@ -104,7 +110,9 @@ export const compileTable = (report: CompileReport, style: Style = plainStyle): 
     ...(sites.length === 0 ? ['no site: the model computes what it did before'] : [style.dim(head), ...rows]),
     ...(isDynamic ? [style.dim('* counted when the model runs; the figures are for the sizes below')] : []),
     '',
-    ...(sites.length === 0 ? [] : [`tokens left    ${leftText('image', tokens.image)}, ${leftText('text', tokens.text)}`]),
+    ...(sites.length === 0
+      ? []
+      : [`tokens left    ${leftText('image', tokens.image)}, ${leftText('text', tokens.text)}`]),
     workLine(summary),
     ...(summary.multiplyAdds.uncounted === 0
       ? []

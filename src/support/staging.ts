@@ -36,7 +36,9 @@ export const stageBeside = (output: string): Staging => {
         // The last rename either happens or not, so only the files before it need a way back.
         const aside = i < names.length - 1 ? setAside(name) : undefined;
         renameSync(join(folder, name), destination(name));
-        undo.push(() => (aside === undefined ? rmSync(destination(name), { force: true }) : renameSync(aside, destination(name))));
+        undo.push(() =>
+          aside === undefined ? rmSync(destination(name), { force: true }) : renameSync(aside, destination(name)),
+        );
       });
     } catch (error) {
       for (const step of undo.reverse()) step();

@@ -78,7 +78,12 @@ const compare = (original: Outputs, compiled: Outputs): void => {
 };
 
 /** `model` is the original, both paths are files. Throws a CompileError where only the compiled one fails. */
-export const runOnce = async (runtime: Runtime, model: Model, originalPath: string, compiledPath: string): Promise<RunOutcome> => {
+export const runOnce = async (
+  runtime: Runtime,
+  model: Model,
+  originalPath: string,
+  compiledPath: string,
+): Promise<RunOutcome> => {
   const original = await runOriginal(runtime, model, originalPath);
   if ('reason' in original) return { ran: false, reason: original.reason };
   let outputs: Outputs;

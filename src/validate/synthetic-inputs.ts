@@ -28,7 +28,19 @@ const uniform = (seed: number): (() => number) => {
 
 const normal = (next: () => number): number => Math.sqrt(-2 * Math.log(1 - next())) * Math.cos(2 * Math.PI * next());
 
-const moves = new Set(['Cast', 'Identity', 'Reshape', 'Flatten', 'Unsqueeze', 'Squeeze', 'Slice', 'Split', 'Expand', 'Transpose', 'Gather']);
+const moves = new Set([
+  'Cast',
+  'Identity',
+  'Reshape',
+  'Flatten',
+  'Unsqueeze',
+  'Squeeze',
+  'Slice',
+  'Split',
+  'Expand',
+  'Transpose',
+  'Gather',
+]);
 const mostIds = 10;
 
 /** Rows of the smallest table that an input's elements are looked up in, and at most ten. */
@@ -38,7 +50,8 @@ const idLimit = (model: Model, input: ValueName): number => {
   let limit = mostIds;
   for (const value of seen)
     for (const { node, input: at } of uses.consumers(value)) {
-      if (node.op === 'Gather' && at === 1) limit = Math.min(limit, constantTensor(model, node.inputs[0] ?? '')?.dims[0] ?? mostIds);
+      if (node.op === 'Gather' && at === 1)
+        limit = Math.min(limit, constantTensor(model, node.inputs[0] ?? '')?.dims[0] ?? mostIds);
       else if (moves.has(node.op) && at === 0) for (const output of node.outputs) seen.add(output);
     }
   return Math.max(limit, 1);
@@ -71,7 +84,11 @@ const dataFor = (model: Model, input: GraphValue, dims: readonly number[], seed:
   const integer = integers[dataType];
   if (integer === undefined) return undefined;
   const limit = dims.length >= 4 ? 128 : idLimit(model, input.name);
-  return { dataType, dims, data: integer(fill(() => (isMask || dataType === DataType.BOOL ? 1 : Math.floor(next() * limit)))) };
+  return {
+    dataType,
+    dims,
+    data: integer(fill(() => (isMask || dataType === DataType.BOOL ? 1 : Math.floor(next() * limit)))),
+  };
 };
 
 /** Inputs with open sizes as given; undefined, by the input's name, where one has a type that cannot be made up. */

@@ -19,13 +19,33 @@ export interface Matching {
   readonly survivors: ValueName;
 }
 
-/** Cosines lie in [-1, 1], so these ranks come out in order: PAD destinations below NaN, NaN below any cosine. */
-const NAN_SIMILARITY = -2;
-const PAD_PENALTY = -4;
+/** Similarities lie in [-2, 2], so these ranks come out in order: PAD destinations below NaN, NaN below any number. */
+const NAN_SIMILARITY = -8;
+const PAD_PENALTY = -16;
 
 /** Rows of `metric` [B, n, d] divided by their length; a zero row stays zero. */
 const emitUnit = (e: Emitter, metric: ValueName): ValueName =>
   e.op('Div', [metric, e.op('Max', [e.reduce('ReduceL2', metric, [2], true), e.float(1e-12)])]);
+
+interface Similarities {
+  /** [B, sources, destinations]: cosines up to a term that is the same for all destinations of a source. */
+  readonly relative: ValueName;
+  /** [B, sources]: that term. */
+  readonly base: ValueName;
+}
+
+/**
+ * Cosines a.b of unit rows as a.(b - c) + a.c, c the lane's first token. Keys of one layer are often nearly parallel
+ * (cosines 0.9999 and up); near 1 a float32 holds too few digits to tell destinations apart, near 0 it does. The
+ * destination is chosen by the first term alone.
+ */
+const emitSimilarities = (e: Emitter, unit: ValueName, even: ValueName, odd: ValueName): Similarities => {
+  const centre = withoutNaN(e, e.slice(unit, 1, 0, 1), 0);
+  const sources = e.gatherRows(unit, even);
+  const offsets = e.transpose(e.op('Sub', [e.gatherRows(unit, odd), centre]), [0, 2, 1]);
+  const base = e.squeeze(e.op('MatMul', [sources, e.transpose(centre, [0, 2, 1])]), [2]);
+  return { relative: e.op('MatMul', [sources, offsets]), base: withoutNaN(e, base, 0) };
+};
 
 /** Which of the tokens `index` [B, k] are real, not PAD: their size is above 0. */
 const emitIsReal = (e: Emitter, weight: ValueName, index: ValueName): ValueName =>
@@ -65,8 +85,8 @@ export const emitMatching = (
   const odd = e.slice(candidates, 1, 1, undefined, 2);
 
   const unit = emitUnit(e, inputs.metric);
-  const cosines = e.op('MatMul', [e.gatherRows(unit, even), e.transpose(e.gatherRows(unit, odd), [0, 2, 1])]);
-  let similarity = withoutNaN(e, cosines, NAN_SIMILARITY);
+  const { relative, base } = emitSimilarities(e, unit, even, odd);
+  let similarity = withoutNaN(e, relative, NAN_SIMILARITY);
   if (isProtected !== undefined) {
     // Safe rule 2: a PAD is a destination for a real source only if the row has no real one.
     const penalty = e.op('Where', [emitIsReal(e, inputs.weight, odd), e.float(0), e.float(PAD_PENALTY)]);
@@ -75,7 +95,7 @@ export const emitMatching = (
   // A last column that is never the best: a single candidate has no destination, and ArgMax no empty axis.
   const columns = e.op('Pad', [similarity, e.int64s([0, 0, 0, 0, 0, 1]), e.float(-Infinity)]);
   const best = e.op('ArgMax', [columns], { axis: intAttr(2), keepdims: intAttr(0) });
-  const score = e.reduce('ReduceMax', columns, [2], false);
+  const score = e.op('Add', [e.reduce('ReduceMax', columns, [2], false), base]);
 
   // Who merges first. `pumer` rule 3: position 0 never does. Safe rule 2: PAD sources leave first, in their order.
   const rank =

@@ -5,15 +5,15 @@
 import type { Understanding } from '../src/analysis/understanding.ts';
 import { shapesOf } from '../src/analysis/shapes.ts';
 import { GraphEditor } from '../src/graph/editor.ts';
-import { opsetOf, type Model, type ValueName } from '../src/graph/model.ts';
+import { opsetOf, type Model } from '../src/graph/model.ts';
 import type { ResolvedPlan } from '../src/reduction/site-plan.ts';
 import { tokenReduceFunction } from '../src/reduction/token-reduce/body.ts';
 import { TOKEN_REDUCE } from '../src/reduction/token-reduce/contract.ts';
-import { carryMask } from './insertion/masks.ts';
+import { carryMasks } from './insertion/masks.ts';
 import { restoreOutputs } from './insertion/outputs.ts';
 import { remapReads } from './insertion/reads.ts';
 import type { SaliencySource } from './insertion/saliency.ts';
-import { newInsertion } from './insertion/session.ts';
+import { newInsertion, type Settled } from './insertion/session.ts';
 import { insertSite } from './insertion/site.ts';
 
 export interface InsertionChoices {
@@ -23,8 +23,7 @@ export interface InsertionChoices {
 
 export interface Inserted {
   readonly model: Model;
-  /** Outputs of nodes that pick tokens by position and were dealt with. */
-  readonly settled: ReadonlySet<ValueName>;
+  readonly settled: Settled;
 }
 
 /** Functions exist from IR 8 on. */
@@ -34,11 +33,11 @@ const functionIr = 8;
 export const insertReductions = (understood: Understanding, plan: ResolvedPlan, choices: InsertionChoices): Inserted => {
   const { model } = understood;
   const [first] = plan.sites;
-  if (first === undefined) return { model, settled: new Set() };
+  if (first === undefined) return { model, settled: { written: new Set(), remapped: new Set() } };
   const editor = new GraphEditor(model.graph);
   const session = newInsertion(understood, plan, editor);
   for (const site of plan.sites) insertSite(session, site, choices.saliency);
-  for (const attention of understood.attentions) carryMask(session, attention);
+  carryMasks(session);
   remapReads(session);
   restoreOutputs(session, choices.outputs);
   const stream = first.lanes[0]?.site.stream.value ?? '';

@@ -13,6 +13,7 @@ import { CompileError } from '../src/diagnostics/diagnostic.ts';
 import * as say from '../src/diagnostics/messages.ts';
 import type { Model, Node, ValueName } from '../src/graph/model.ts';
 import { usesOf } from '../src/graph/uses.ts';
+import type { Settled } from './insertion/session.ts';
 
 const describe = (node: Node): string => `${node.op}${node.name === '' ? '' : ` "${node.name}"`}`;
 
@@ -23,20 +24,21 @@ const refuse = (event: LaneEvent): never => {
 };
 
 /** Throws a CompileError unless every operator on a shortened lane is proven to mean what it meant. */
-export const proveLanes = (model: Model, hints: LaneHints, patterns: readonly AttentionPattern[], settled: ReadonlySet<ValueName>): void => {
+export const proveLanes = (model: Model, hints: LaneHints, patterns: readonly AttentionPattern[], settled: Settled): void => {
   const lanes = lanesOf(model, hints);
   const { attentions } = findAttention(model, lanes, patterns);
   // Inside a recognised attention, work across keys is what attention is.
   const owned = new Set(attentions.flatMap((a) => [a.apply, ...a.owned]));
   const selfSeeing = new Set(attentions.flatMap((a) => a.selfSeeing ?? []));
-  const isSettled = (node: Node): boolean => node.outputs.every((o) => settled.has(o));
   for (const event of lanes.events) {
+    const { node, kind } = event;
+    if (node.outputs.every((o) => settled.written.has(o))) continue;
     const axis = lanes.of(event.value)?.[event.axis];
-    const touched = event.kind === 'conflict' ? readsShortened(lanes, event.node) : axis !== undefined && isShortened(axis);
+    const touched = kind === 'conflict' ? readsShortened(lanes, node) : axis !== undefined && isShortened(axis);
     if (!touched) continue;
-    if (event.kind === 'mixes' && (owned.has(event.node) || isSettled(event.node))) continue;
-    if (event.kind === 'conflict' && (selfSeeing.has(event.node) || isSettled(event.node)) && agreesInLength(model, event.node)) continue;
-    if (event.kind === 'read' && event.node.outputs.every((o) => settled.has(o) || !isRead(model, o))) continue;
+    if (kind === 'mixes' && owned.has(node)) continue;
+    if (kind === 'conflict' && selfSeeing.has(node) && agreesInLength(model, node)) continue;
+    if (kind === 'read' && node.outputs.every((o) => settled.remapped.has(o) || !isRead(model, o))) continue;
     refuse(event);
   }
   for (const { name } of model.graph.outputs)

@@ -48,7 +48,7 @@ const makeProgress = ({ verbose, quiet, json }: Display): { step: (text: string)
   if (verbose) {
     const step = (text: string): void =>
       void stderr.write(`[${((performance.now() - start) / 1000).toFixed(2)} s] ${text}\n`);
-    return { step, end: () => step('done') };
+    return { step, end: () => undefined };
   }
   if (quiet || json || isPlain(stderr)) return { step: () => undefined, end: () => undefined };
   const wipe = '\r\u001b[K';

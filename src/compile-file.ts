@@ -160,6 +160,8 @@ export const compileFile = async (request: CompileRequest, { progress, signal }:
   const planned = performance.now();
   // An interrupt is heard only between steps: reading, compiling and writing do not yield.
   const heed = async (): Promise<void> => {
+    // Signals come in between two turns of the event loop, and this one may have begun before them.
+    await setImmediate();
     await setImmediate();
     signal.throwIfAborted();
   };

@@ -19,7 +19,7 @@ const mostBytes = 50e6;
 const sizeOf = (model: Model): number => [...model.graph.constants.values()].reduce((n, t) => n + t.payload.length, 0);
 
 const reproducer = (error: unknown, input: string): string => {
-  if (!(error instanceof PassError)) return say.reproducerInput(input, 'no pass was running');
+  if (!(error instanceof PassError)) return say.reproducerInput(input);
   if (sizeOf(error.before) > mostBytes) return say.reproducerInput(input, 'its weights are too large to copy');
   const file = join(tmpdir(), `pumer-compile-${error.pass}-${randomBytes(4).toString('hex')}.onnx`);
   try {

@@ -9,11 +9,13 @@ import { shortenedReads, type LaneRead } from './analysis/lane-reads.ts';
 import { lanesAfter } from './analysis/lanes.ts';
 import { kindOf, type CrossModalLayer } from './analysis/layers.ts';
 import { maskFactsOf } from './analysis/mask-facts.ts';
+import { shapesOf } from './analysis/shapes.ts';
 import { isFault } from './analysis/sites.ts';
 import type { Understanding } from './analysis/understanding.ts';
 import type { Attention } from './analysis/attention.ts';
 import { compileModel, storedPlan, understandModel } from './compile.ts';
-import { CompileError, newReport, type Diagnostic } from './diagnostics/diagnostic.ts';
+import { CompileError, type Diagnostic } from './diagnostics/diagnostic.ts';
+import * as say from './diagnostics/messages-cli.ts';
 import { inFile } from './diagnostics/render.ts';
 import { opsetOf, type GraphValue, type Model, type Node } from './graph/model.ts';
 import { usesOf } from './graph/uses.ts';
@@ -28,6 +30,7 @@ import {
   type InspectedRead,
   type Inspection,
 } from './report/inspection.ts';
+import { toolVersion } from './version.ts';
 
 const nodeText = (node: Node): string => (node.name === '' ? (node.outputs[0] ?? node.op) : node.name);
 
@@ -89,6 +92,9 @@ const tokensText = (tokens: readonly Segment[]): string =>
   tokens.length === 0 ? 'unknown tokens' : tokens.map(segmentText).join('+');
 
 const maskText = (u: Understanding, attention: Attention): string => {
+  // Sizes or averaged masks of shortened tokens: no padding mask any more, and known to be right.
+  if (attention.keyTokens.some((s) => s.version !== ''))
+    return `${attention.mask?.kind ?? 'none'}, of shortened tokens`;
   const facts = maskFactsOf(u.model, attention);
   if ('fault' in facts) return `not understood: ${facts.fault}`;
   if (facts.kind === 'none' || facts.kind === 'multiplicative') return facts.kind;
@@ -128,7 +134,7 @@ const inspectLayers = (u: Understanding, chosen: readonly number[]): readonly In
     return {
       layer: l.layer,
       kind: [...new Set(attentionsOf(l).map(kindOf))].join(', '),
-      isDefault: chosen.includes(l.layer),
+      isSite: chosen.includes(l.layer),
       faults: [...faults, ...none],
       textFaults: sites.flatMap((s) => (!isFault(s) && 'why' in s.text ? [s.text.why] : [])),
     };
@@ -169,17 +175,18 @@ const inspectReads = (u: Understanding, chosen: readonly number[]): readonly Ins
   );
   if (shortenings.length === 0) return [];
   const lanes = lanesAfter(u.model, u.hints, shortenings);
-  const reads = shortenedReads(u.model, lanes).flatMap(readText);
+  const reads = shortenedReads(u.model, lanes, (v) => shapesOf(u.model).of(v)?.dims).flatMap(readText);
   return [...new Map(reads.map((r) => [`${r.node} ${r.what}`, r])).values()];
 };
 
-/** The refusal a step ends in, as data; anything else is a bug and passes through. */
-const tried = <T>(step: () => T): { readonly result: T } | { readonly refusal: Diagnostic } => {
+/** The refusal a step ends in, as data; a bug of ours, too: this page must open whatever happens. */
+const tried = <T>(file: string, step: () => T): { readonly result: T } | { readonly refusal: Diagnostic } => {
   try {
     return { result: step() };
   } catch (error) {
     if (error instanceof CompileError) return { refusal: error.diagnostic };
-    throw error;
+    const message = error instanceof Error ? error.message : String(error);
+    return { refusal: say.internalError({ message, version: toolVersion, reproducer: say.reproducerInput(file) }) };
   }
 };
 
@@ -199,10 +206,12 @@ export const inspectModel = (
   const choices = resolveOptions(options);
   const hints: LaneHints = choices.hints;
   const compiled = inspectCompiled(model);
-  const seen = tried(() => understandModel(model, hints, newReport()));
+  const seen = tried(file, () => understandModel(model, hints));
   const u = 'result' in seen ? seen.result : undefined;
-  const chosen = compiled === null && u !== undefined && u.layers.length > 0 ? defaultLayers(u.layers.length) : [];
-  const outcome = 'refusal' in seen ? seen : tried(() => compileModel(model, choices));
+  const depth = u?.layers.length ?? 0;
+  const chosen =
+    compiled !== null ? (compiled.plan?.sites.map((s) => s.layer) ?? []) : depth > 0 ? defaultLayers(depth) : [];
+  const outcome = 'refusal' in seen ? seen : tried(file, () => compileModel(model, choices));
   return {
     file,
     irVersion: model.irVersion,
@@ -219,8 +228,8 @@ export const inspectModel = (
         expected,
         found,
       })) ?? [],
-    reads: u === undefined ? [] : inspectReads(u, chosen),
+    reads: u === undefined || compiled !== null ? [] : inspectReads(u, chosen),
     compiled,
-    refusal: 'refusal' in outcome && compiled === null ? inFile(outcome.refusal, file) : null,
+    refusal: 'refusal' in outcome ? inFile(outcome.refusal, file) : null,
   };
 };

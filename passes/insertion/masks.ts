@@ -3,8 +3,9 @@
  * token's weight (semantics.md, pumer 5 and safe 4). Additive masks become log(weight) with the model's own minimum
  * for weight 0, condition masks the same in their own form, multiplicative masks the weight itself.
  */
-import type { Attention } from '../../src/analysis/attention.ts';
+import type { Attention, AttentionMask } from '../../src/analysis/attention.ts';
 import type { Segment } from '../../src/analysis/labels.ts';
+import type { MaskFacts } from '../../src/analysis/mask-facts.ts';
 import { shapesOf } from '../../src/analysis/shapes.ts';
 import { CompileError } from '../../src/diagnostics/diagnostic.ts';
 import * as say from '../../src/diagnostics/messages.ts';
@@ -31,13 +32,8 @@ const keyWeights = (s: Insertion, attention: Attention, tokens: readonly Segment
 /** Element type of what the mask meets: the mask's own, or for a condition (or no mask) the scores'. */
 const scoreType = (s: Insertion, attention: Attention): number => {
   const { mask, biasEntry } = attention;
-  const [entry] = mask?.entries ?? [];
-  const met =
-    mask === undefined || entry === undefined
-      ? biasEntry.node.inputs[biasEntry.input]
-      : mask.kind === 'where'
-        ? entry.node.outputs[0]
-        : entry.node.inputs[entry.input];
+  const entry = mask?.entry ?? biasEntry;
+  const met = mask?.kind === 'where' ? entry.node.outputs[0] : entry.node.inputs[entry.input];
   return shapesOf(s.u.model).of(met ?? '')?.dataType ?? DataType.FLOAT;
 };
 
@@ -51,10 +47,9 @@ const logBias = (s: Insertion, weights: ValueName, minimum: number, type: number
     return e.unsqueeze(retyped(e, bias, type), [1, 2]);
   });
 
-const carryWhere = (s: Insertion, attention: Attention, weights: ValueName, type: number): void => {
-  const [entry] = attention.mask?.entries ?? [];
-  if (entry === undefined || attention.mask === undefined) return;
-  const padded = attention.mask.paddedWhen === true;
+const carryWhere = (s: Insertion, mask: AttentionMask, weights: ValueName, type: number): void => {
+  const { node } = mask.entry;
+  const padded = mask.paddedWhen === true;
   const condition = once(s, `condition:${weights}:${padded}`, () => {
     const e = s.emitter('masks');
     const shown = e.op('Greater', [weights, e.float(0)]);
@@ -64,47 +59,69 @@ const carryWhere = (s: Insertion, attention: Attention, weights: ValueName, type
   const bias = logBias(s, weights, defaultMinimum, type);
   const scores = padded ? 2 : 1;
   const e = s.emitter('masks');
-  s.editor.setInput(entry.node, 0, condition);
-  s.editor.setInput(entry.node, scores, e.op('Add', [s.editor.current(entry.node)?.inputs[scores] ?? '', bias]));
+  s.editor.setInput(node, 0, condition);
+  s.editor.setInput(node, scores, e.op('Add', [s.editor.current(node)?.inputs[scores] ?? '', bias]));
 };
 
-const carryMultiplicative = (s: Insertion, attention: Attention, weights: ValueName, type: number): void => {
+/** w + (1 - w) I, the identity matrix made for these scores. */
+const withSelf = (e: Emitter, attention: Attention, w: ValueName, type: number): ValueName => {
+  const size = e.slice(e.op('Shape', [attention.product.outputs[0] ?? '']), 0, 2);
+  const eye = retyped(e, e.op('EyeLike', [e.op('ConstantOfShape', [size])]), type);
+  return e.op('Add', [w, e.op('Mul', [e.op('Sub', [retyped(e, e.float(1), type), w]), eye])]);
+};
+
+/**
+ * w, or w + (1 - w) I where the model's rows see themselves; in `safe` with w = 1 for real tokens, the whole times the
+ * sizes. Built anew for these scores: layers may share the old one, and its identity matrix may have a baked size.
+ */
+const multiplicativeMask = (s: Insertion, attention: Attention, weights: ValueName, type: number): ValueName => {
   const e = s.emitter('masks');
-  const { mask, wholeMask } = attention;
-  const keys = once(s, `factor:${weights}:${type}`, () => e.unsqueeze(retyped(e, weights, type), [1, 2]));
+  const keys = e.unsqueeze(retyped(e, weights, type), [1, 2]);
   const safe = s.plan.semantics === 'safe';
-  const shown = safe ? once(s, `shown:${weights}:${type}`, () => e.cast(e.op('Greater', [keys, retyped(e, e.float(0), type)]), type)) : keys;
-  for (const { node, input } of mask?.entries ?? []) s.editor.setInput(node, input, shown);
-  if (mask?.identity !== undefined) {
-    // However the exporter made the identity matrix, its size may be a baked count.
-    const eye = e.op('EyeLike', [e.op('ConstantOfShape', [e.slice(e.op('Shape', [attention.product.outputs[0] ?? '']), 0, 2)])]);
-    s.editor.setInput(mask.identity.node, mask.identity.input, retyped(e, eye, type));
-  }
-  if (!safe || wholeMask === undefined) return;
-  const whole = s.editor.current(wholeMask.node)?.inputs[wholeMask.input] ?? '';
-  s.editor.setInput(wholeMask.node, wholeMask.input, e.op('Mul', [whole, keys]));
+  const shown = safe ? e.cast(e.op('Greater', [e.unsqueeze(weights, [1, 2]), e.float(0)]), type) : keys;
+  const mask = attention.mask?.seesSelf === true ? withSelf(e, attention, shown, type) : shown;
+  return safe ? e.op('Mul', [mask, keys]) : mask;
 };
 
-/** Rebuilds the mask of one attention if its keys will be shortened. Called once per attention, in graph order. */
-export const carryMask = (s: Insertion, attention: Attention): void => {
-  const tokens = plannedTokens(s, attention, 'key');
-  if (!tokens.some((t) => t.version !== '')) return;
+/** A mask [.., Lq, Lk] over keys that keep their length, for queries that do not: one row serves them all. */
+const carryQueries = (s: Insertion, attention: Attention, mask: MaskFacts): void => {
+  if (attention.mask === undefined) return;
+  const { entry, value, seesSelf } = attention.mask;
+  const e = s.emitter('masks');
+  if (seesSelf === true) s.editor.setInput(entry.node, entry.input, withSelf(e, attention, value, scoreType(s, attention)));
+  else if (mask.manyRows) {
+    const rank = shapesOf(s.u.model).of(value)?.dims?.length ?? 4;
+    s.editor.setInput(entry.node, entry.input, e.slice(value, rank - 2, 0, 1));
+  }
+};
+
+/** Rebuilds the mask of one attention if its keys or queries will be shortened. */
+const carryMask = (s: Insertion, attention: Attention): void => {
+  const keys = plannedTokens(s, attention, 'key');
+  const queries = plannedTokens(s, attention, 'query');
+  const versions = [...keys, ...queries].map((t) => t.version).filter((v) => v !== '');
   const done = `carried:${attention.probabilities}`;
-  if (s.shared.has(done)) return;
+  if (versions.length === 0 || s.shared.has(done) || versions.some((v) => !s.states.has(v))) return;
   s.shared.set(done, '');
   const mask = maskOf(s, attention);
+  if (!keys.some((t) => t.version !== '')) {
+    carryQueries(s, attention, mask);
+    return;
+  }
   const type = scoreType(s, attention);
-  const trivial = mask.kind === 'none' || (mask.kind === 'additive' && mask.minimum === undefined);
-  const weights = keyWeights(s, attention, tokens, trivial ? -1 : mask.number);
-  if (mask.kind === 'additive') {
-    const bias = logBias(s, weights, mask.minimum ?? defaultMinimum, type);
-    for (const { node, input } of attention.mask?.entries ?? []) s.editor.setInput(node, input, bias);
-  } else if (mask.kind === 'where') carryWhere(s, attention, weights, type);
-  else if (mask.kind === 'multiplicative') carryMultiplicative(s, attention, weights, type);
+  const weights = keyWeights(s, attention, keys, mask.number);
+  const entry = attention.mask?.entry ?? attention.biasEntry;
+  if (mask.kind === 'additive') s.editor.setInput(entry.node, entry.input, logBias(s, weights, mask.minimum ?? defaultMinimum, type));
+  else if (mask.kind === 'where') carryWhere(s, attention.mask as AttentionMask, weights, type);
+  else if (mask.kind === 'multiplicative') s.editor.setInput(entry.node, entry.input, multiplicativeMask(s, attention, weights, type));
   else if (s.plan.semantics === 'safe') {
     // Without a mask every weight is a size of at least 1; `pumer` has nothing to say here.
-    const { node, input } = attention.biasEntry;
-    const scores = s.editor.current(node)?.inputs[input] ?? '';
-    s.editor.setInput(node, input, s.emitter('masks').op('Add', [scores, logBias(s, weights, defaultMinimum, type)]));
+    const scores = s.editor.current(entry.node)?.inputs[entry.input] ?? '';
+    s.editor.setInput(entry.node, entry.input, s.emitter('masks').op('Add', [scores, logBias(s, weights, defaultMinimum, type)]));
   }
+};
+
+/** Masks of all attentions whose shortened lanes exist by now, in graph order. */
+export const carryMasks = (s: Insertion): void => {
+  for (const attention of s.u.attentions) carryMask(s, attention);
 };

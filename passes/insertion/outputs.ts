@@ -66,6 +66,8 @@ export const restoreOutputs = (s: Insertion, choice: 'restore' | 'refuse'): void
     if (shortened === undefined) continue;
     const lane = tokensOf(shortened)?.find((t) => t.version !== '')?.lane ?? 'shortened';
     if (choice === 'refuse') throw new CompileError(say.outputCarriesTokens(name, lane));
+    const before = new Set(s.editor.nodes());
     restore(s, name);
+    for (const node of s.editor.nodes()) if (!before.has(node)) for (const output of node.outputs) s.settled.written.add(output);
   }
 };

@@ -82,6 +82,6 @@ const remap = (s: Insertion, read: LaneRead): void => {
 export const remapReads = (s: Insertion): void => {
   for (const read of s.plan.reads) {
     remap(s, read);
-    for (const output of read.event.node.outputs) s.settled.add(output);
+    for (const output of read.event.node.outputs) s.settled.remapped.add(output);
   }
 };

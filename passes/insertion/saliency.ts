@@ -54,7 +54,7 @@ const recomputed = (s: Insertion, e: Emitter, layer: number, attention: Attentio
     e.node(node.op, inputs, node.attrs, node.outputs.length).forEach((copy, i) => {
       copies.set(node.outputs[i] ?? '', copy);
       // A row's own softmax over all its keys: proven where the attention it copies is.
-      s.settled.add(copy);
+      s.settled.written.add(copy);
     });
   }
   return copies.get(attention.probabilities) ?? '';

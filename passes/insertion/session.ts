@@ -27,14 +27,21 @@ export interface LaneState {
   readonly targets: readonly ValueName[];
 }
 
+/** Outputs of nodes whose handling of shortened tokens is vouched for here. */
+export interface Settled {
+  /** Written by insertion itself: cuts, recomputed rows, restored outputs. */
+  readonly written: Set<ValueName>;
+  /** The model's own reads by position, remapped. */
+  readonly remapped: Set<ValueName>;
+}
+
 export interface Insertion {
   readonly u: Understanding;
   readonly plan: ResolvedPlan;
   readonly editor: GraphEditor;
   /** States of shortened lanes by version. */
   readonly states: Map<string, LaneState>;
-  /** Outputs of nodes that pick tokens by position and were dealt with. */
-  readonly settled: Set<ValueName>;
+  readonly settled: Settled;
   /** Things written once and shared. */
   readonly shared: Map<string, ValueName>;
   readonly emitter: (part: string) => Emitter;
@@ -45,7 +52,7 @@ export const newInsertion = (u: Understanding, plan: ResolvedPlan, editor: Graph
   plan,
   editor,
   states: new Map(),
-  settled: new Set(),
+  settled: { written: new Set(), remapped: new Set() },
   shared: new Map(),
   emitter: (part) => editor.emitter(opsetOf(u.model), `pumer/${part}`),
 });
@@ -113,7 +120,7 @@ export const cutSegment = (s: Insertion, e: Emitter, value: ValueName, axis: num
   if (tokens.length === 1) return value;
   const last = index === tokens.length - 1;
   const cut = e.slice(value, axis, startOf(s, tokens, index), last ? undefined : startOf(s, tokens, index + 1));
-  s.settled.add(cut);
+  s.settled.written.add(cut);
   return cut;
 };
 

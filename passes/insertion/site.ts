@@ -12,7 +12,7 @@ import { emitImageCounts, emitTextCounts } from '../../src/reduction/counts.ts';
 import { TOKEN_REDUCE } from '../../src/reduction/token-reduce/contract.ts';
 import { tokenReduceInputList } from '../../src/reduction/token-reduce/body.ts';
 import type { LanePlan, SitePlan } from '../../src/reduction/site-plan.ts';
-import { carryMask } from './masks.ts';
+import { carryMasks } from './masks.ts';
 import { saliencyRows, type SaliencySource } from './saliency.ts';
 import { cutSegment, lengthOf, maskOf, plannedTokens, sizeValue, type Insertion, type LaneState, type Size } from './session.ts';
 import { originalWeight } from './weights.ts';
@@ -27,9 +27,7 @@ const weightOf = (s: Insertion, tokens: readonly Segment[], index: number, atten
   const segment = tokens[index] as Segment;
   const state = s.states.get(segment.version);
   if (segment.version !== '' && state !== undefined) return state;
-  const mask = maskOf(s, attention);
-  const trivial = mask.kind === 'none' || (mask.kind === 'additive' && mask.minimum === undefined);
-  return { weight: originalWeight(s, attention, attention.keyTokens, index), mask: trivial ? -1 : mask.number, targets: [] };
+  return { weight: originalWeight(s, attention, attention.keyTokens, index), mask: maskOf(s, attention).number, targets: [] };
 };
 
 /** Weights of the text rows that score: from the scoring attention itself, or from one that has text keys. */
@@ -121,8 +119,7 @@ const reduceLane = (s: Insertion, e: Emitter, site: SitePlan, plan: LanePlan, st
 /** Writes all lanes of one site. Lanes that share a stream are put back in the stream's order. */
 export const insertSite = (s: Insertion, site: SitePlan, source: SaliencySource): void => {
   const e = s.emitter(`layer_${site.layer}`);
-  carryMask(s, site.scoring);
-  for (const lane of site.lanes) carryMask(s, lane.site.keys);
+  carryMasks(s);
   const rows = plannedTokens(s, site.scoring, 'query');
   const columns = plannedTokens(s, site.scoring, 'key');
   let imagePrune: ValueName | undefined;

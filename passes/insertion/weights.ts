@@ -5,7 +5,7 @@
 import type { Attention } from '../../src/analysis/attention.ts';
 import { dimText, dimValue } from '../../src/analysis/dim.ts';
 import type { Segment } from '../../src/analysis/labels.ts';
-import type { MaskFacts } from '../../src/analysis/mask-facts.ts';
+import { hidesNothing, type MaskFacts } from '../../src/analysis/mask-facts.ts';
 import { shapesOf } from '../../src/analysis/shapes.ts';
 import type { Emitter } from '../../src/graph/emit.ts';
 import { DataType, type ValueName } from '../../src/graph/model.ts';
@@ -42,8 +42,7 @@ const shownKeys = (s: Insertion, e: Emitter, attention: Attention, mask: MaskFac
 export const originalWeight = (s: Insertion, attention: Attention, tokens: readonly Segment[], index: number): ValueName => {
   const segment = tokens[index] as Segment;
   const mask = maskOf(s, attention);
-  const trivial = mask.kind === 'none' || (mask.kind === 'additive' && mask.minimum === undefined);
-  const allOnes = trivial || (s.plan.semantics === 'pumer' && segment.lane === 'image');
+  const allOnes = mask.number === hidesNothing || (s.plan.semantics === 'pumer' && segment.lane === 'image');
   const layout = tokens.map((t) => `${t.lane}${dimText(t.length)}`).join();
   return once(s, `weight:${allOnes ? `ones:${attention.query}` : mask.number}:${layout}:${index}`, () => {
     const e = s.emitter('weights');

@@ -5,7 +5,7 @@
  *
  * M is a key mask m, or m + (1 - m) * I, under which padded rows still see themselves; either perhaps times weights.
  */
-import type { AttentionMask, AttentionPattern, PatternContext } from '../../src/analysis/attention.ts';
+import type { AttentionPattern, PatternContext } from '../../src/analysis/attention.ts';
 import type { Node, Tensor, ValueName } from '../../src/graph/model.ts';
 import { readNumbers } from '../../src/graph/tensors.ts';
 import { constantTensor } from '../../src/graph/uses.ts';
@@ -23,14 +23,24 @@ const eitherWay = <T>(node: Node, test: (one: ValueName, other: ValueName, side:
 
 const sameSource = (c: PatternContext, a: ValueName, b: ValueName): boolean => c.number(a) === c.number(b);
 
-/** An identity matrix: made by EyeLike, or a constant that is one. */
+/** An identity matrix: EyeLike, Range against itself, or a constant that is one. */
 const isIdentity = (c: PatternContext, value: ValueName): boolean => {
-  const constant = constantTensor(c.model, value);
-  if (constant !== undefined) return isConstantIdentity(constant);
-  let node = c.producer(value);
-  while (node !== undefined && ['Cast', 'Identity', 'Reshape', 'Unsqueeze', 'Expand'].includes(node.op)) node = c.producer(node.inputs[0] ?? '');
-  return node?.op === 'EyeLike';
+  for (let at = value; ; ) {
+    const constant = constantTensor(c.model, at);
+    if (constant !== undefined) return isConstantIdentity(constant);
+    const node = c.producer(at);
+    if (node === undefined || node.op === 'EyeLike') return node !== undefined;
+    if (node.op === 'Equal') return isRangeAgainstItself(c, node);
+    if (!['Cast', 'Identity', 'Reshape', 'Unsqueeze', 'Expand'].includes(node.op)) return false;
+    at = node.inputs[0] ?? '';
+  }
 };
+
+const isRangeAgainstItself = (c: PatternContext, node: Node): boolean =>
+  eitherWay(node, (column, row) => {
+    const turned = made(c, column, 'Unsqueeze');
+    return (turned !== undefined && made(c, row, 'Range') !== undefined && sameSource(c, turned.inputs[0] ?? '', row)) || undefined;
+  }) ?? false;
 
 /** Reads at most a 1024 x 1024 matrix. */
 const isConstantIdentity = (tensor: Tensor): boolean => {
@@ -40,25 +50,31 @@ const isConstantIdentity = (tensor: Tensor): boolean => {
   return numbers.every((v, i) => v === (Math.floor(i / columns) === i % columns ? 1 : 0));
 };
 
-/** M = m + (1 - m) * eye: the entries of m, both of them. */
-const maskWithSelf = (c: PatternContext, value: ValueName): { mask: AttentionMask; selfSeeing: readonly Node[] } | undefined => {
+/** inverse = 1 - m, computed or folded to a constant. */
+const isInverse = (c: PatternContext, inverse: ValueName, m: ValueName): boolean => {
+  const minus = made(c, inverse, 'Sub');
+  if (minus !== undefined) return c.constant(minus.inputs[0] ?? '')?.[0] === 1 && sameSource(c, minus.inputs[1] ?? '', m);
+  const [folded, mask] = [inverse, m].map((v) => constantTensor(c.model, v));
+  const numbers = folded && readNumbers(folded);
+  const shown = mask && readNumbers(mask);
+  return numbers !== undefined && shown?.length === numbers.length && numbers.every((v, i) => v === 1 - (shown[i] as number));
+};
+
+interface KeyMask {
+  readonly value: ValueName;
+  readonly selfSeeing: readonly Node[];
+}
+
+/** M = m + (1 - m) * I: m, and the product with I. */
+const maskWithSelf = (c: PatternContext, value: ValueName): KeyMask | undefined => {
   const sum = made(c, value, 'Add');
-  if (sum === undefined) return undefined;
-  return eitherWay(sum, (m, rest, side) => {
-    const product = made(c, rest, 'Mul');
-    if (product === undefined) return undefined;
-    return eitherWay(product, (inverse, eye, inverseSide) => {
-      const minus = made(c, inverse, 'Sub');
-      if (minus === undefined || c.constant(minus.inputs[0] ?? '')?.[0] !== 1) return undefined;
-      if (!sameSource(c, minus.inputs[1] ?? '', m) || !isIdentity(c, eye)) return undefined;
-      const entries = [
-        { node: sum, input: side },
-        { node: minus, input: 1 },
-      ];
-      const identity = { node: product, input: 1 - inverseSide };
-      return { mask: { kind: 'multiplicative' as const, value: m, entries, identity }, selfSeeing: [product] };
-    });
-  });
+  return (
+    sum &&
+    eitherWay(sum, (m, rest) => {
+      const product = made(c, rest, 'Mul');
+      return product && eitherWay(product, (inverse, eye) => (isIdentity(c, eye) && isInverse(c, inverse, m) ? { value: m, selfSeeing: [product] } : undefined));
+    })
+  );
 };
 
 const exponential = (c: PatternContext, value: ValueName): { scores: ValueName; max: Node; shift: Node } | undefined => {
@@ -73,12 +89,14 @@ export const maskedExponentialPattern: AttentionPattern = {
   name: 'masked-exponential',
   match: (c, node) => {
     if (node.op !== 'Div' || node.domain !== '') return undefined;
-    const above = made(c, node.inputs[0] ?? '', 'Add');
     const below = made(c, node.inputs[1] ?? '', 'Add');
-    if (above === undefined || below === undefined) return undefined;
+    if (below === undefined) return undefined;
     const sum = eitherWay(below, (s, eps) => (c.constant(eps)?.length === 1 ? made(c, s, 'ReduceSum') : undefined));
     const weighted = sum?.inputs[0];
-    if (sum === undefined || weighted === undefined || !above.inputs.includes(weighted)) return undefined;
+    if (sum === undefined || weighted === undefined) return undefined;
+    // With eps / N added to it, or without.
+    const above = made(c, node.inputs[0] ?? '', 'Add');
+    if (node.inputs[0] !== weighted && above?.inputs.includes(weighted) !== true) return undefined;
     const product = made(c, weighted, 'Mul');
     const parts = product && eitherWay(product, (e, m, side) => {
       const exp = exponential(c, e);
@@ -86,7 +104,7 @@ export const maskedExponentialPattern: AttentionPattern = {
     });
     if (product === undefined || parts === undefined)
       return { spelling: 'masked-exponential', at: product ?? sum, expected: 'exp(scores - max) times a mask', found: product?.op ?? sum.op };
-    const whole = { node: product, input: 1 - parts.side };
+    const entry = { node: product, input: 1 - parts.side };
     const weighed = made(c, parts.mask, 'Mul');
     const withSelf = maskWithSelf(c, parts.mask) ?? (weighed && eitherWay(weighed, (m) => maskWithSelf(c, m)));
     return {
@@ -94,9 +112,8 @@ export const maskedExponentialPattern: AttentionPattern = {
       scores: parts.scores,
       probabilities: node.outputs[0] ?? '',
       biasEntry: { node: parts.shift, input: 0 },
-      mask: withSelf?.mask ?? { kind: 'multiplicative', value: parts.mask, entries: [whole] },
-      wholeMask: whole,
-      owned: [node, sum, parts.max, product, above, below, parts.shift],
+      mask: { kind: 'multiplicative', value: withSelf?.value ?? parts.mask, entry, seesSelf: withSelf !== undefined },
+      owned: [node, sum, parts.max, product, below, parts.shift, ...(above === undefined ? [] : [above])],
       ...(withSelf && { selfSeeing: [...withSelf.selfSeeing, product] }),
     };
   },

@@ -3,7 +3,7 @@
  *
  *   scores -> [Add mask | Where(condition, fill, scores)] -> [Cast] -> Softmax(last axis) -> [Cast]
  *
- * The mask may stand on either side of the scale. Two masks on one softmax are a near miss.
+ * Masks may stand on either side of the scale. A second one is reported, not understood.
  */
 import { climbToProduct, type AttentionMask, type AttentionPattern, type PatternContext } from '../../src/analysis/attention.ts';
 import type { Node, ValueName } from '../../src/graph/model.ts';
@@ -11,34 +11,39 @@ import { intOf } from '../../src/graph/tensors.ts';
 
 interface Peeled {
   readonly scores: ValueName;
-  readonly mask?: AttentionMask;
+  /** Outermost first. */
+  readonly masks: readonly AttentionMask[];
 }
+
+const scoresBelow = (c: PatternContext, value: ValueName): Peeled | undefined => {
+  const below = peel(c, value);
+  return below !== undefined && 'scores' in below ? below : undefined;
+};
 
 const additive = (c: PatternContext, node: Node): Peeled | undefined => {
   for (const side of [0, 1]) {
-    const scores = node.inputs[side] ?? '';
-    if (!('product' in climbToProduct(c, scores))) continue;
-    return { scores, mask: { kind: 'additive', value: node.inputs[1 - side] ?? '', entries: [{ node, input: 1 - side }] } };
+    const below = scoresBelow(c, node.inputs[side] ?? '');
+    if (below === undefined) continue;
+    const mask: AttentionMask = { kind: 'additive', value: node.inputs[1 - side] ?? '', entry: { node, input: 1 - side } };
+    return { scores: below.scores, masks: [mask, ...below.masks] };
   }
   return undefined;
 };
 
 const where = (c: PatternContext, node: Node): Peeled | undefined => {
   for (const side of [1, 2]) {
-    const scores = node.inputs[side] ?? '';
     const fill = c.constant(node.inputs[3 - side] ?? '');
-    if (fill?.length !== 1 || !('product' in climbToProduct(c, scores))) continue;
-    return {
-      scores,
-      mask: { kind: 'where', value: node.inputs[0] ?? '', entries: [{ node, input: 0 }], paddedWhen: side === 2, fill: fill[0] as number },
-    };
+    const below = fill?.length === 1 ? scoresBelow(c, node.inputs[side] ?? '') : undefined;
+    if (fill === undefined || below === undefined) continue;
+    const mask: AttentionMask = { kind: 'where', value: node.inputs[0] ?? '', entry: { node, input: 0 }, paddedWhen: side === 2, fill: fill[0] as number };
+    return { scores: below.scores, masks: [mask, ...below.masks] };
   }
   return undefined;
 };
 
-/** Takes one mask off the scores, looking through casts and a scale behind the mask. */
+/** Takes masks off the scores, looking through casts and scales. */
 const peel = (c: PatternContext, value: ValueName): Peeled | Node | undefined => {
-  if ('product' in climbToProduct(c, value)) return { scores: value };
+  if ('product' in climbToProduct(c, value)) return { scores: value, masks: [] };
   const node = c.producer(value);
   if (node === undefined) return undefined;
   if (node.op === 'Add') return additive(c, node) ?? node;
@@ -58,13 +63,15 @@ export const softmaxPattern: AttentionPattern = {
     const entry = node.inputs[0] ?? '';
     const peeled = peel(c, entry);
     if (peeled === undefined || !('scores' in peeled))
-      return { spelling: 'softmax', at: peeled ?? node, expected: 'scores, perhaps with one mask added or filled in', found: peeled?.op ?? 'a graph input' };
+      return { spelling: 'softmax', at: peeled ?? node, expected: 'scores, perhaps with a mask added or filled in', found: peeled?.op ?? 'a graph input' };
+    const [mask, second] = peeled.masks;
     return {
       spelling: 'softmax',
       scores: peeled.scores,
       probabilities: node.outputs[0] ?? '',
       biasEntry: { node, input: 0 },
-      ...(peeled.mask && { mask: peeled.mask }),
+      ...(mask && { mask }),
+      ...(second && { secondMask: second.value }),
       owned: [node],
     };
   },

@@ -16,14 +16,14 @@ export interface AttentionMask {
   /** additive: scores + value; where: value is the condition; multiplicative: exp(scores) * value. */
   readonly kind: 'additive' | 'where' | 'multiplicative';
   readonly value: ValueName;
-  /** The inputs through which the mask enters, as (node, input). */
-  readonly entries: readonly { readonly node: Node; readonly input: number }[];
+  /** The input through which all of the mask enters. */
+  readonly entry: { readonly node: Node; readonly input: number };
   /** where: the condition's value for a padded key. */
   readonly paddedWhen?: boolean;
   /** where: the number padded scores become. */
   readonly fill?: number;
-  /** multiplicative: where an identity matrix [Lq, Lk] enters, by which padded rows see themselves. */
-  readonly identity?: { readonly node: Node; readonly input: number };
+  /** multiplicative: what enters is value + (1 - value) * I, by which padded rows see themselves. */
+  readonly seesSelf?: boolean;
 }
 
 /** A normalisation over keys, as one spelling writes it. */
@@ -35,8 +35,8 @@ export interface NormalisedScores {
   /** The input through which a bias may be added to the scores just before normalisation. */
   readonly biasEntry: { readonly node: Node; readonly input: number };
   readonly mask?: AttentionMask;
-  /** multiplicative: where the whole mask enters, for weights that scale all of it. */
-  readonly wholeMask?: { readonly node: Node; readonly input: number };
+  /** Something else that is added to or filled into the scores. */
+  readonly secondMask?: ValueName;
   /** multiplicative: products with an identity matrix by which padded rows see themselves. */
   readonly selfSeeing?: readonly Node[];
   /** Nodes of the normalisation that may work across keys. */

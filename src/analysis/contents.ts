@@ -143,7 +143,9 @@ export const contentsOf: (model: Model) => (value: ValueName) => Contents | unde
       const sets = (node.op === 'Dropout' ? node.inputs.slice(0, 1) : node.inputs).map((v) => of(v)?.among);
       const uniform = broadcastUniform(node, outRank);
       const [x, y] = node.inputs.map((v) => of(v));
-      if (node.op === 'GreaterOrEqual' && x && y?.among && y.among.every((v) => x.atLeast >= v)) return finish([1], 1, uniform);
+      const notBelow = x !== undefined && (y?.among?.every((v) => x.atLeast >= v) ?? false);
+      if (notBelow && node.op === 'GreaterOrEqual') return finish([1], 1, uniform);
+      if (notBelow && node.op === 'Less') return finish([0], 0, uniform);
       const [a, b, c] = sets;
       const all = sets.every((s) => s !== undefined);
       const set = all

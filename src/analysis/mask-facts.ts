@@ -11,7 +11,7 @@ import { valueNumbers } from './value-numbers.ts';
 
 export interface MaskFacts {
   readonly kind: 'none' | 'additive' | 'where' | 'multiplicative';
-  /** Equal for masks that hold the same elements. */
+  /** Equal for masks that hold the same elements; `hidesNothing` for all that show every key. */
   readonly number: number;
   /** What the model adds to (or puts in place of) hidden scores; undefined where nothing is ever hidden. */
   readonly minimum?: number;
@@ -23,10 +23,14 @@ export interface MaskFault {
   readonly fault: string;
 }
 
-export const noMask: MaskFacts = { kind: 'none', number: -1, manyRows: false };
+/** The number of every mask that provably shows all keys, and of no mask at all. */
+export const hidesNothing = -1;
+
+const noMask: MaskFacts = { kind: 'none', number: hidesNothing, manyRows: false };
 
 export const maskFactsOf = (model: Model, attention: Attention): MaskFacts | MaskFault => {
   const { mask } = attention;
+  if (attention.secondMask !== undefined) return { fault: `it has two masks, one of them "${attention.secondMask}"` };
   if (mask === undefined) return noMask;
   const contents = contentsOf(model)(mask.value);
   const dims = shapesOf(model).of(mask.value)?.dims;
@@ -41,7 +45,10 @@ export const maskFactsOf = (model: Model, attention: Attention): MaskFacts | Mas
   if (!fromEnd(2).uniform) return { fault: `its mask "${mask.value}" differs between queries` };
   const number = valueNumbers(model)(mask.value);
   const manyRows = !fromEnd(2).one;
-  if (mask.kind === 'multiplicative') return { kind: 'multiplicative', number, manyRows };
+  if (mask.kind === 'multiplicative') {
+    const showsAll = contents?.among?.length === 1 && contents.among[0] === 1;
+    return { kind: 'multiplicative', number: showsAll ? hidesNothing : number, manyRows };
+  }
   if (mask.kind === 'where') {
     if (mask.fill !== undefined && mask.fill <= -100) return { kind: 'where', number, minimum: mask.fill, manyRows };
     return { fault: `its mask fills ${mask.fill} in, which hides nothing` };
@@ -49,7 +56,8 @@ export const maskFactsOf = (model: Model, attention: Attention): MaskFacts | Mas
   const among = contents?.among;
   if (among === undefined) return { fault: `what is added to its scores, "${mask.value}", is not proven to be a padding mask` };
   const hidden = among.filter((v) => v !== 0);
-  if (hidden.length === 0) return { ...noMask, number };
+  // Nothing is ever hidden, but what is added still has a length of its own.
+  if (hidden.length === 0) return { kind: 'additive', number: hidesNothing, manyRows };
   const [minimum] = hidden;
   if (hidden.length > 1 || minimum === undefined || minimum > -100)
     return { fault: `what is added to its scores, "${mask.value}", holds ${among.join(', ')}: not a padding mask` };

@@ -87,8 +87,8 @@ export const internalError = (found: {
 
 export const reproducerFile = (file: string): string => `reproducer: ${file} (the graph as it went into the pass)`;
 
-export const reproducerInput = (file: string, why: string): string =>
-  `reproducer: ${file} itself, with the same flags (${why})`;
+export const reproducerInput = (file: string, why?: string): string =>
+  `reproducer: ${file} itself, with the same flags${why === undefined ? '' : ` (${why})`}`;
 
 // The run of the result.
 

@@ -35,8 +35,8 @@ export interface InspectedAttention {
 export interface InspectedLayer {
   readonly layer: number;
   readonly kind: string;
-  /** Becomes a site unless told otherwise. */
-  readonly isDefault: boolean;
+  /** Becomes a site unless told otherwise; in a compiled model: is one. */
+  readonly isSite: boolean;
   /** Why it cannot be shortened, per place; empty where it can. */
   readonly faults: readonly { readonly node: string; readonly why: string }[];
   /** Why its text cannot be shortened while its image can. */
@@ -79,7 +79,7 @@ const typeNames: ReadonlyMap<number, string> = new Map(
 );
 export const typeText = (dataType: number): string => typeNames.get(dataType) ?? `type ${dataType}`;
 
-const indented = (rows: readonly string[]): string[] => rows.map((row) => `  ${row}`);
+const indented = (rows: readonly string[]): string[] => rows.map((row) => (row === '' ? '' : `  ${row}`));
 
 const section = (style: Style, title: string, rows: readonly string[]): string[] =>
   rows.length === 0 ? [] : ['', style.bold(title), ...indented(rows)];
@@ -99,7 +99,6 @@ const inputRows = (inputs: readonly InspectedInput[]): string[] =>
     ]),
   );
 
-/** Layers that look alike are one line. */
 const attentionRows = (style: Style, attentions: readonly InspectedAttention[]): string[] =>
   table(
     style,
@@ -115,18 +114,26 @@ const attentionRows = (style: Style, attentions: readonly InspectedAttention[]):
     ]),
   );
 
-const layerRows = (style: Style, layers: readonly InspectedLayer[]): string[] =>
+const layerRows = (style: Style, layers: readonly InspectedLayer[], isCompiled: boolean): string[] =>
   table(
     style,
     ['layer', 'kind', 'site'],
     layers.map((l) => {
       const [fault] = l.faults;
-      const can = l.isDefault ? style.green('by default') : 'possible';
+      const can = isCompiled
+        ? l.isSite
+          ? style.green('yes')
+          : '-'
+        : l.isSite
+          ? style.green('by default')
+          : 'possible';
       const text = l.textFaults[0] === undefined ? '' : `, image only: ${l.textFaults[0]}`;
       return [
         `${l.layer}`,
         l.kind,
-        fault === undefined ? `${can}${text}` : `${style.yellow('no')}: ${fault.why} (node "${fault.node}")`,
+        fault === undefined || isCompiled
+          ? `${can}${isCompiled ? '' : text}`
+          : `${style.yellow('no')}: ${fault.why} (node "${fault.node}")`,
       ];
     }),
   );
@@ -152,6 +159,11 @@ const compiledSection = (style: Style, compiled: Inspection['compiled']): string
 const missText = (m: InspectedMiss): string =>
   `node "${m.node}" (${m.op}), spelling ${m.spelling}: expected ${m.expected}, found ${m.found}`;
 
+const verdict = (style: Style, seen: Inspection): string => {
+  if (seen.compiled !== null) return 'already compiled: it is not compiled again';
+  return seen.refusal === null ? style.green('compiles with the default flags') : diagnosticText(seen.refusal, style);
+};
+
 /** Lines joined by newlines, without one at the end. */
 export const inspectionText = (seen: Inspection, style: Style = plainStyle): string => {
   const cross = seen.layers.length;
@@ -160,7 +172,7 @@ export const inspectionText = (seen: Inspection, style: Style = plainStyle): str
     ...compiledSection(style, seen.compiled),
     ...section(style, 'inputs', inputRows(seen.inputs)),
     ...section(style, `attention layers: ${seen.attentions.length}`, attentionRows(style, seen.attentions)),
-    ...section(style, `cross-modal layers: ${cross}`, layerRows(style, seen.layers)),
+    ...section(style, `cross-modal layers: ${cross}`, layerRows(style, seen.layers, seen.compiled !== null)),
     ...section(
       style,
       'token positions read behind the default sites',
@@ -168,6 +180,6 @@ export const inspectionText = (seen: Inspection, style: Style = plainStyle): str
     ),
     ...section(style, `almost attention: ${seen.nearMisses.length}`, seen.nearMisses.map(missText)),
     '',
-    seen.refusal === null ? style.green('compiles with the default flags') : diagnosticText(seen.refusal, style),
+    verdict(style, seen),
   ].join('\n');
 };

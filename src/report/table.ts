@@ -72,7 +72,7 @@ const leftText = (name: string, { before, after, runtime }: TokenCounts): string
 const workLine = ({ multiplyAdds: work, assumed, sites }: CompileSummary): string => {
   const at = assumed.length === 0 ? '' : `, counted at ${sizesText(assumed)} (assumed)`;
   if (sites.length === 0) return `multiply-adds  ${countText(work.before)}, all left${at}`;
-  const times = work.after === 0 ? '' : `, ${(work.before / work.after).toFixed(2)}x fewer`;
+  const times = work.after === 0 ? '' : `, ${(work.before / work.after).toFixed(2)}x less`;
   return `multiply-adds  ${countText(work.before)} -> ${countText(work.after)} (${shareText(work.left)} left${times})${at}`;
 };
 

@@ -53,7 +53,8 @@ export const elementSize = (dataType: DataType): number | undefined => construct
 export const elementsOf = (dataType: DataType, bytes: Uint8Array): Elements | undefined => {
   const make = constructors[dataType];
   if (make === undefined) return undefined;
-  const aligned = bytes.byteOffset % make.BYTES_PER_ELEMENT === 0 ? bytes : bytes.slice();
+  // A copy by constructor: a Buffer's own slice() would be a view.
+  const aligned = bytes.byteOffset % make.BYTES_PER_ELEMENT === 0 ? bytes : new Uint8Array(bytes);
   return new make(aligned.buffer, aligned.byteOffset, Math.floor(aligned.byteLength / make.BYTES_PER_ELEMENT));
 };
 

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { DataType } from '../../src/graph/model.ts';
 import { CompileError } from '../../src/diagnostics/diagnostic.ts';
 import { readNpy, readNpz, tensorOf, writeNpz, type NpyArray } from '../../src/runtime/npz.ts';
-import { numberToHalf, numbersOf } from '../../src/runtime/tensor-data.ts';
+import { elementsOf, numberToHalf, numbersOf } from '../../src/runtime/tensor-data.ts';
 
 const npy = (header: string, data: readonly number[], version = 1): Uint8Array => {
   const text = new TextEncoder().encode(header);
@@ -51,6 +51,12 @@ describe('npz', () => {
     const big = readNpy(npy(header('>i2', '(2,)'), [0, 1, 255, 254]), 'a');
     expect(numbersOf(tensorOf(big))).toEqual([1, -2]);
     expect(readNpy(npy(header('|u1', '()'), [8], 2), 'a')).toMatchObject({ dims: [], dtype: DataType.UINT8 });
+  });
+
+  it('reads elements from any place in a buffer', () => {
+    const buffer = Buffer.from([0, 0, 0, 7, 0, 0, 0, 0, 0, 0, 0, 9]);
+    expect([...(elementsOf(DataType.INT64, buffer.subarray(3, 11)) ?? [])]).toEqual([7n]);
+    expect(elementsOf(DataType.STRING, buffer)).toBeUndefined();
   });
 
   it('refuses what it cannot or must not read', () => {

@@ -1,0 +1,108 @@
+/** `pumer-compile inspect`: what it tells of models that compile, that do not, and that have been compiled. */
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { inspectModel } from '../../src/inspect.ts';
+import { readModel } from '../../src/onnx/read.ts';
+import { inspectionText } from '../../src/report/inspection.ts';
+import { modelOf } from '../support/model-text.ts';
+import { cli, emptyFolder, models } from './run-cli.ts';
+
+const inspected = (path: string): ReturnType<typeof inspectModel> => inspectModel(readModel(path), 'in.onnx', {});
+
+describe('the facts', () => {
+  test('of a single stream', () => {
+    const seen = inspected(models.vilt);
+    expect(seen).toMatchObject({ opset: 17, compiled: null, refusal: null });
+    expect(seen.inputs.map(({ name, feeds }) => [name, feeds])).toEqual([
+      ['input_ids', ['text']],
+      ['attention_mask', ['mask']],
+      ['token_type_ids', ['text']],
+      ['pixel_values', ['image']],
+    ]);
+    expect(seen.attentions[0]).toMatchObject({
+      kind: 'joint',
+      layer: 0,
+      queries: 'text[sequence]+image[101]',
+      mask: 'additive -3.4e+38',
+      spelling: 'softmax',
+    });
+    expect(seen.layers.filter((l) => l.isSite).map((l) => l.layer)).toEqual([1, 2, 4]);
+    expect(seen.reads).toMatchObject([{ lane: 'text', node: '/m/vilt/pooler/Gather' }]);
+  });
+
+  test('of two streams', () => {
+    const seen = inspected(models.meter);
+    const kinds = new Set(seen.attentions.map((a) => a.kind));
+    expect([...kinds].sort()).toEqual(['image', 'image-to-text', 'text', 'text-to-image']);
+    expect(seen.layers).toHaveLength(5);
+    expect(seen.layers.every((l) => l.faults.length === 0)).toBe(true);
+  });
+
+  test('of region features and their types', () => {
+    const { inputs, reads } = inspected(models.visualBert);
+    expect(inputs.find((i) => i.name === 'visual_token_type_ids')?.feeds).toEqual(['image']);
+    expect(inputs.find((i) => i.name === 'visual_attention_mask')?.feeds).toEqual(['mask']);
+    expect(reads[0]?.what).toMatch(/text keeps its length/);
+  });
+
+  test('of what is refused: why, and what was nearly recognised', () => {
+    const seen = inspected(models.clip);
+    expect(seen.refusal?.code).toBe('no-cross-modal-layer');
+    expect(seen.refusal?.at?.file).toBe('in.onnx');
+    expect(seen.attentions.length + seen.nearMisses.length).toBeGreaterThan(0);
+    expect(inspectionText(seen)).toContain('error no-cross-modal-layer: in.onnx has');
+  });
+
+  test('of a model that is nothing of the kind', () => {
+    const plain = modelOf({ opset: 9, values: { x: 'f[batch,?,4]' }, nodes: ['y = Softmax(x) axis=2'] });
+    const seen = inspectModel({ ...plain, graph: { ...plain.graph, outputs: [{ name: 'y' }] } }, 'in.onnx', {});
+    expect(seen.refusal?.code).toBe('opset-too-old');
+    expect(seen.nearMisses).toMatchObject([{ op: 'Softmax', found: 'a graph input' }]);
+    expect(seen.inputs).toEqual([{ name: 'x', type: 'float', shape: '[batch, ?, 4]', feeds: [] }]);
+    expect(inspectionText(seen)).toContain('almost attention: 1');
+  });
+});
+
+describe('the command', () => {
+  test('shows the plan of a compiled model, which compiles the original to the same file', () => {
+    const folder = emptyFolder();
+    expect(cli(folder, [models.vilt, '-o', 'out.onnx', '-q', '--no-validate', '--layers', '1,3']).code).toBe(0);
+    const { code, stdout, stderr } = cli(folder, ['inspect', 'out.onnx']);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    expect(stdout).toMatch(/compiled by pumer-compile \d.* with this plan \(semantics safe\)/);
+    expect(stdout).toMatch(/layer +prune +merge +merge text\n +1 +0 +0.3 +0\n +3 +0 +0.3 +0\n/);
+    expect(stdout).toContain('text[sequence]+image[71]*');
+    expect(stdout).toContain('already compiled');
+    const told = JSON.parse(cli(folder, ['inspect', '--json', 'out.onnx']).stdout) as Record<string, unknown>;
+    expect(told).toMatchObject({
+      schema_version: 1,
+      command: 'inspect',
+      ok: true,
+      compiled: {
+        plan: {
+          sites: [
+            { layer: 1, merge: 0.3 },
+            { layer: 3, merge: 0.3 },
+          ],
+        },
+      },
+      refusal: { code: 'already-compiled' },
+    });
+  });
+
+  test('ends with 0 on a refused model and 1 on what cannot be read', () => {
+    const folder = emptyFolder();
+    writeFileSync(join(folder, 'text.onnx'), 'hello');
+    expect(cli(folder, ['inspect', models.clip]).code).toBe(0);
+    const unreadable = cli(folder, ['inspect', 'text.onnx']);
+    expect(unreadable).toMatchObject({ code: 1, stdout: '' });
+    expect(unreadable.stderr).toMatch(/^error not-onnx: text.onnx/);
+    expect(JSON.parse(cli(folder, ['inspect', 'none.onnx', '--json']).stdout)).toMatchObject({
+      command: 'inspect',
+      ok: false,
+      exit_code: 1,
+    });
+    expect(cli(folder, ['inspect', models.vilt, '--image-input', 'pixel_value']).code).toBe(2);
+  });
+});

@@ -83,6 +83,15 @@ const multiplicativeMask = (s: Insertion, attention: Attention, weights: ValueNa
   return safe ? e.op('Mul', [mask, keys]) : mask;
 };
 
+/** eps / N anew: where the scores are small it decides, and the model may have its N from anywhere. */
+const carryFloor = (s: Insertion, attention: Attention, type: number): void => {
+  const floor = attention.mask?.floor;
+  if (floor === undefined) return;
+  const e = s.emitter('masks');
+  const keys = e.squeeze(e.length(attention.product.outputs[0] ?? '', 3), [0]);
+  s.editor.setInput(floor.node, floor.input, e.op('Div', [retyped(e, e.float(floor.eps), type), e.cast(keys, type)]));
+};
+
 /** A mask [.., Lq, Lk] over keys that keep their length, for queries that do not: one row serves them all. */
 const carryQueries = (s: Insertion, attention: Attention, mask: MaskFacts): void => {
   if (attention.mask === undefined) return;
@@ -113,7 +122,10 @@ const carryMask = (s: Insertion, attention: Attention): void => {
   const entry = attention.mask?.entry ?? attention.biasEntry;
   if (mask.kind === 'additive') s.editor.setInput(entry.node, entry.input, logBias(s, weights, mask.minimum ?? defaultMinimum, type));
   else if (mask.kind === 'where') carryWhere(s, attention.mask as AttentionMask, weights, type);
-  else if (mask.kind === 'multiplicative') s.editor.setInput(entry.node, entry.input, multiplicativeMask(s, attention, weights, type));
+  else if (mask.kind === 'multiplicative') {
+    s.editor.setInput(entry.node, entry.input, multiplicativeMask(s, attention, weights, type));
+    carryFloor(s, attention, type);
+  }
   else if (s.plan.semantics === 'safe') {
     // Without a mask every weight is a size of at least 1; `pumer` has nothing to say here.
     const scores = s.editor.current(entry.node)?.inputs[entry.input] ?? '';

@@ -73,7 +73,8 @@ interface GraphCounts {
 }
 
 const countsOf = (s: Insertion, e: Emitter, site: SitePlan, plan: LanePlan, length: Size, imagePrune: ValueName | undefined): GraphCounts => {
-  if (plan.counts.kind === 'static') return { keep: e.int64s([plan.counts.keep]), merge: e.int64s([plan.counts.merge]) };
+  // In `pumer` an image lane that turns out to lose nothing keeps the text whole too (rule 6).
+  if (plan.counts.kind === 'static' && imagePrune === undefined) return { keep: e.int64s([plan.counts.keep]), merge: e.int64s([plan.counts.merge]) };
   const rule = { semantics: s.plan.semantics, protectedCount: plan.protectedStart + plan.protectedEnd };
   const n = sizeValue(e, length);
   return plan.lane === 'image'

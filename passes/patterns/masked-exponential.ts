@@ -6,6 +6,7 @@
  * M is a key mask m, or m + (1 - m) * I, under which padded rows still see themselves; either perhaps times weights.
  */
 import type { AttentionPattern, PatternContext } from '../../src/analysis/attention.ts';
+import { dimValue, sameDim, type Dim } from '../../src/analysis/dim.ts';
 import type { Node, Tensor, ValueName } from '../../src/graph/model.ts';
 import { readNumbers } from '../../src/graph/tensors.ts';
 import { constantTensor } from '../../src/graph/uses.ts';
@@ -85,6 +86,25 @@ const exponential = (c: PatternContext, value: ValueName): { scores: ValueName; 
   return { scores: shift.inputs[0] ?? '', max, shift };
 };
 
+/** Is this eps / N, N the number of keys, however it is written? Copies of N from elsewhere count: they are equal now. */
+const isFloor = (c: PatternContext, value: ValueName, eps: number, keys: Dim): boolean => {
+  const folded = c.constant(value);
+  const size = dimValue(keys);
+  if (folded !== undefined) return size !== undefined && folded.length === 1 && Math.abs((folded[0] as number) * size - eps) < 1e-5 * eps;
+  const isSize = (v: ValueName): boolean => {
+    const n = c.size(v);
+    return n !== undefined && sameDim(n, keys);
+  };
+  const quotient = made(c, value, 'Div');
+  if (quotient !== undefined) return c.constant(quotient.inputs[0] ?? '')?.[0] === eps && isSize(quotient.inputs[1] ?? '');
+  const product = made(c, value, 'Mul');
+  const found = product && eitherWay(product, (inverse, factor) => {
+    const reciprocal = made(c, inverse, 'Reciprocal');
+    return reciprocal && c.constant(factor)?.[0] === eps ? isSize(reciprocal.inputs[0] ?? '') : undefined;
+  });
+  return found === true;
+};
+
 export const maskedExponentialPattern: AttentionPattern = {
   name: 'masked-exponential',
   match: (c, node) => {
@@ -95,7 +115,7 @@ export const maskedExponentialPattern: AttentionPattern = {
     const weighted = sum?.inputs[0];
     if (sum === undefined || weighted === undefined) return undefined;
     // With eps / N added to it, or without.
-    const above = made(c, node.inputs[0] ?? '', 'Add');
+    const above = node.inputs[0] === weighted ? undefined : made(c, node.inputs[0] ?? '', 'Add');
     if (node.inputs[0] !== weighted && above?.inputs.includes(weighted) !== true) return undefined;
     const product = made(c, weighted, 'Mul');
     const parts = product && eitherWay(product, (e, m, side) => {
@@ -104,6 +124,12 @@ export const maskedExponentialPattern: AttentionPattern = {
     });
     if (product === undefined || parts === undefined)
       return { spelling: 'masked-exponential', at: product ?? sum, expected: 'exp(scores - max) times a mask', found: product?.op ?? sum.op };
+    const eps = below.inputs.map((v) => c.constant(v)?.[0]).find((v) => v !== undefined) ?? 0;
+    const floorInput = above === undefined ? -1 : above.inputs.findIndex((v) => v !== weighted);
+    const keys = c.dims(weighted)?.at(-1);
+    if (above !== undefined && (keys === undefined || !isFloor(c, above.inputs[floorInput] ?? '', eps, keys)))
+      return { spelling: 'masked-exponential', at: above, expected: 'eps / (number of keys) added to the weighed exponentials', found: 'another value' };
+    const floor = above === undefined ? undefined : { node: above, input: floorInput, eps };
     const entry = { node: product, input: 1 - parts.side };
     const weighed = made(c, parts.mask, 'Mul');
     const withSelf = maskWithSelf(c, parts.mask) ?? (weighed && eitherWay(weighed, (m) => maskWithSelf(c, m)));
@@ -112,7 +138,7 @@ export const maskedExponentialPattern: AttentionPattern = {
       scores: parts.scores,
       probabilities: node.outputs[0] ?? '',
       biasEntry: { node: parts.shift, input: 0 },
-      mask: { kind: 'multiplicative', value: withSelf?.value ?? parts.mask, entry, seesSelf: withSelf !== undefined },
+      mask: { kind: 'multiplicative', value: withSelf?.value ?? parts.mask, entry, seesSelf: withSelf !== undefined, ...(floor && { floor }) },
       owned: [node, sum, parts.max, product, below, parts.shift, ...(above === undefined ? [] : [above])],
       ...(withSelf && { selfSeeing: [...withSelf.selfSeeing, product] }),
     };

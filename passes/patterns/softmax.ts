@@ -56,7 +56,7 @@ export const softmaxPattern: AttentionPattern = {
   name: 'softmax',
   match: (c, node) => {
     if (node.op !== 'Softmax' || node.domain !== '') return undefined;
-    const rank = c.rank(node.inputs[0] ?? '');
+    const rank = c.dims(node.inputs[0] ?? '')?.length;
     const axis = intOf(node, 'axis', c.opset < 13 ? 1 : -1);
     if (axis !== -1 && axis !== (rank ?? 0) - 1)
       return { spelling: 'softmax', at: node, expected: 'Softmax over the last axis', found: `axis ${axis}` };

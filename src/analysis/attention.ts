@@ -6,6 +6,7 @@
 import { opsetOf, type Model, type Node, type ValueName } from '../graph/model.ts';
 import { usesOf, constantTensor } from '../graph/uses.ts';
 import { readNumbers } from '../graph/tensors.ts';
+import type { Dim } from './dim.ts';
 import { tokensOf, type Segment } from './labels.ts';
 import type { Lanes } from './lanes.ts';
 import { shapesOf } from './shapes.ts';
@@ -22,6 +23,8 @@ export interface AttentionMask {
   readonly paddedWhen?: boolean;
   /** where: the number padded scores become. */
   readonly fill?: number;
+  /** multiplicative: where eps / (number of keys) is added to the weighed exponentials. */
+  readonly floor?: { readonly node: Node; readonly input: number; readonly eps: number };
   /** multiplicative: what enters is value + (1 - value) * I, by which padded rows see themselves. */
   readonly seesSelf?: boolean;
 }
@@ -54,7 +57,9 @@ export interface PatternContext {
   readonly model: Model;
   readonly producer: (value: ValueName) => Node | undefined;
   readonly constant: (value: ValueName) => readonly number[] | undefined;
-  readonly rank: (value: ValueName) => number | undefined;
+  readonly dims: (value: ValueName) => readonly Dim[] | undefined;
+  /** The one number a value holds, where it is known: 24, or sequence + 65. */
+  readonly size: (value: ValueName) => Dim | undefined;
   readonly opset: number;
   /** Equal numbers: provably the same elements. */
   readonly number: (value: ValueName) => number;
@@ -138,7 +143,11 @@ export const patternContext = (model: Model): PatternContext => {
       const tensor = constantTensor(model, value);
       return tensor && readNumbers(tensor, 1024);
     },
-    rank: (value) => shapesOf(model).of(value)?.dims?.length,
+    dims: (value) => shapesOf(model).of(value)?.dims,
+    size: (value) => {
+      const values = shapesOf(model).of(value)?.ints?.values;
+      return values?.length === 1 ? values[0] : undefined;
+    },
     opset: opsetOf(model),
     number: valueNumbers(model),
   };

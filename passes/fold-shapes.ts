@@ -20,9 +20,12 @@ const foldedValues = (model: Model, node: Node): { dims: readonly number[]; valu
   if (output === undefined || more.length > 0 || node.op === 'Constant' || node.captures.length > 0) return undefined;
   if (usesOf(model.graph).isGraphOutput(output)) return undefined;
   const facts = shapesOf(model).of(output);
-  if (facts?.dataType !== DataType.INT64 || facts.ints === undefined || facts.ints.values.length > largest) return undefined;
+  if (facts?.dataType !== DataType.INT64 || facts.ints === undefined || facts.ints.values.length > largest)
+    return undefined;
   const values = facts.ints.values.map(dimValue);
-  return values.every((v) => v !== undefined && Number.isSafeInteger(v)) ? { dims: facts.ints.dims, values: values as number[] } : undefined;
+  return values.every((v) => v !== undefined && Number.isSafeInteger(v))
+    ? { dims: facts.ints.dims, values: values as number[] }
+    : undefined;
 };
 
 export const foldShapes: Pass = {
@@ -35,7 +38,15 @@ export const foldShapes: Pass = {
       const output = node.outputs[0];
       if (folded === undefined || output === undefined) continue;
       const value = tensorAttr(int64Tensor(folded.dims, folded.values));
-      editor.replaceNode(node, { name: node.name, op: 'Constant', domain: '', inputs: [], outputs: [output], attrs: { value }, captures: [] });
+      editor.replaceNode(node, {
+        name: node.name,
+        op: 'Constant',
+        domain: '',
+        inputs: [],
+        outputs: [output],
+        attrs: { value },
+        captures: [],
+      });
     }
     return withGraph(model, editor.finish());
   },

@@ -42,7 +42,8 @@ const localTarget = (model: Model, node: Node, data: Labels, out: Labels): reado
     if (copies(data[j], axis)) return 0;
     const said = operand?.[j];
     const literal = said && dimValue(said);
-    if (!isLabelled(axis) && tokensInferred && said !== undefined && (literal === undefined || literal > 0)) return { operand: j };
+    if (!isLabelled(axis) && tokensInferred && said !== undefined && (literal === undefined || literal > 0))
+      return { operand: j };
     inferred++;
     return -1;
   });
@@ -55,7 +56,8 @@ export interface FreeingScope {
   readonly behind: (model: Model) => ReadonlySet<ValueName>;
 }
 
-const isTorn = (events: readonly LaneEvent[], node: Node): boolean => events.some((e) => e.node === node && e.kind === 'lost');
+const isTorn = (events: readonly LaneEvent[], node: Node): boolean =>
+  events.some((e) => e.node === node && e.kind === 'lost');
 
 export const freeTokenCounts = (scope: FreeingScope): Pass => ({
   name: 'free-token-counts',
@@ -78,7 +80,9 @@ export const freeTokenCounts = (scope: FreeingScope): Pass => ({
       const shape = target.every((x) => typeof x === 'number')
         ? e.int64s(target)
         : e.concat(
-            target.map((x) => (typeof x === 'number' ? e.int64s([x]) : e.slice(shapeName, 0, x.operand, x.operand + 1))),
+            target.map((x) =>
+              typeof x === 'number' ? e.int64s([x]) : e.slice(shapeName, 0, x.operand, x.operand + 1),
+            ),
             0,
           );
       const attrs = Object.fromEntries(Object.entries(node.attrs).filter(([name]) => name !== 'allowzero'));

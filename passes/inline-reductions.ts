@@ -11,11 +11,13 @@ import { emitTokenReduce } from '../src/reduction/token-reduce/body.ts';
 import { TOKEN_REDUCE, type TokenReduceInputs } from '../src/reduction/token-reduce/contract.ts';
 import type { Pass } from '../src/rewrite/pass.ts';
 
-const isCall = (node: { op: string; domain: string }): boolean => node.op === TOKEN_REDUCE.name && node.domain === TOKEN_REDUCE.domain;
+const isCall = (node: { op: string; domain: string }): boolean =>
+  node.op === TOKEN_REDUCE.name && node.domain === TOKEN_REDUCE.domain;
 
 /** The inputs of a call by name, in the order of the contract. */
 const namedInputs = (list: readonly ValueName[]): TokenReduceInputs => {
-  const [tokens = '', attention = '', rowWeight = '', metric = '', weight = '', kept = '', keep = '', merge = ''] = list;
+  const [tokens = '', attention = '', rowWeight = '', metric = '', weight = '', kept = '', keep = '', merge = ''] =
+    list;
   return { tokens, attention, rowWeight, metric, weight, protected: kept, keep, merge };
 };
 
@@ -32,7 +34,8 @@ export const inlineReductions = (semantics: Semantics): Pass => ({
       const dataType = shapesOf(model).of(node.inputs[0] ?? '')?.dataType ?? 1;
       const made = emitTokenReduce(editor.emitter(opsetOf(model), node.name), inputs, { semantics, dataType });
       [made.reduced, made.weight, made.target].forEach((value: ValueName, i) => {
-        for (const use of uses.consumers(node.outputs[i] ?? '')) if (use.input >= 0) editor.setInput(use.node, use.input, value);
+        for (const use of uses.consumers(node.outputs[i] ?? ''))
+          if (use.input >= 0) editor.setInput(use.node, use.input, value);
       });
       editor.removeNode(node);
     }

@@ -30,7 +30,11 @@ export interface Inserted {
 const functionIr = 8;
 
 /** `understood` must be of the model to change, `plan` resolved against it. */
-export const insertReductions = (understood: Understanding, plan: ResolvedPlan, choices: InsertionChoices): Inserted => {
+export const insertReductions = (
+  understood: Understanding,
+  plan: ResolvedPlan,
+  choices: InsertionChoices,
+): Inserted => {
   const { model } = understood;
   const [first] = plan.sites;
   if (first === undefined) return { model, settled: { written: new Set(), remapped: new Set() } };

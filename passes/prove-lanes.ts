@@ -19,12 +19,21 @@ const describe = (node: Node): string => `${node.op}${node.name === '' ? '' : ` 
 
 const refuse = (event: LaneEvent): never => {
   throw new CompileError(
-    say.notUnderstood(describe(event.node), event.reason, { node: event.node.name, value: event.value, axis: event.axis }),
+    say.notUnderstood(describe(event.node), event.reason, {
+      node: event.node.name,
+      value: event.value,
+      axis: event.axis,
+    }),
   );
 };
 
 /** Throws a CompileError unless every operator on a shortened lane is proven to mean what it meant. */
-export const proveLanes = (model: Model, hints: LaneHints, patterns: readonly AttentionPattern[], settled: Settled): void => {
+export const proveLanes = (
+  model: Model,
+  hints: LaneHints,
+  patterns: readonly AttentionPattern[],
+  settled: Settled,
+): void => {
   const lanes = lanesOf(model, hints);
   const { attentions } = findAttention(model, lanes, patterns);
   // Inside a recognised attention, work across keys is what attention is.
@@ -46,7 +55,10 @@ export const proveLanes = (model: Model, hints: LaneHints, patterns: readonly At
 };
 
 const isRead = (model: Model, value: ValueName): boolean =>
-  usesOf(model.graph).isGraphOutput(value) || usesOf(model.graph).consumers(value).some((u) => u.node.op !== 'Shape');
+  usesOf(model.graph).isGraphOutput(value) ||
+  usesOf(model.graph)
+    .consumers(value)
+    .some((u) => u.node.op !== 'Shape');
 
 /** A mask part the attention pattern vouches for (an identity matrix) must at least have the scores' own lengths. */
 const agreesInLength = (model: Model, node: Node): boolean => {

@@ -50,7 +50,10 @@ export const understandModel = (model: Model, hints: LaneHints): Understanding =
   understand(model, hints, attentionPatterns, siteStrategies);
 
 const freed = (seen: Understanding, report: Report): Understanding => {
-  const firstContexts = seen.layers.slice(0, 1).flatMap((l) => [...l.joint, ...l.textToImage, ...l.imageToText]).map((a) => a.context);
+  const firstContexts = seen.layers
+    .slice(0, 1)
+    .flatMap((l) => [...l.joint, ...l.textToImage, ...l.imageToText])
+    .map((a) => a.context);
   const streams = seen.sites.flat().flatMap((s) => (isFault(s) ? [] : [s.image.stream.value]));
   const sources = [...firstContexts, ...streams];
   const passes = freeLengths({ hints: seen.hints, behind: (m) => valuesAfter(m, sources) });
@@ -70,10 +73,15 @@ export const compileModel = (original: Model, choices: CompileChoices): Compiled
   const resolved = resolvePlan(understanding, { ...plan, textExplicit }, report);
   const inserted = insertReductions(understanding, resolved, choices);
   proveLanes(inserted.model, choices.hints, attentionPatterns, inserted.settled);
-  if (resolved.sites.length === 0 && plan.sites.some((s) => s.prune + s.merge + s.mergeText > 0)) report.diagnostics.push(say.nothingShortened());
+  if (resolved.sites.length === 0 && plan.sites.some((s) => s.prune + s.merge + s.mergeText > 0))
+    report.diagnostics.push(say.nothingShortened());
   const tidied = runPasses(inserted.model, tidy(choices.ops, plan.semantics), report);
   // A model nothing was done to stays an ordinary one, to be compiled another day.
   if (resolved.sites.length === 0) return { model: tidied, plan, resolved, understanding, report };
-  const metadata = new Map([...tidied.metadata, [metadataKeys.plan, printPlan(plan)], [metadataKeys.version, choices.toolVersion]]);
+  const metadata = new Map([
+    ...tidied.metadata,
+    [metadataKeys.plan, printPlan(plan)],
+    [metadataKeys.version, choices.toolVersion],
+  ]);
   return { model: { ...tidied, metadata }, plan, resolved, understanding, report };
 };

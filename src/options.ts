@@ -26,7 +26,10 @@ export interface CompileOptions {
   readonly textInput?: string;
   readonly imageInput?: string;
   /** Inputs that are embeddings already: tokens along axis 1, `length` undefined for what is left. */
-  readonly lanes?: ReadonlyMap<string, readonly { readonly lane: 'text' | 'image' | 'other'; readonly length?: number }[]>;
+  readonly lanes?: ReadonlyMap<
+    string,
+    readonly { readonly lane: 'text' | 'image' | 'other'; readonly length?: number }[]
+  >;
   readonly externalData?: 'keep' | 'inline' | { readonly file: string };
 }
 
@@ -40,25 +43,34 @@ export class OptionError extends Error {
 }
 
 const inRange = (name: string, value: number | undefined, ok: (v: number) => boolean, range: string): void => {
-  if (value !== undefined && !(Number.isFinite(value) && ok(value))) throw new OptionError(`${name} must be ${range}, found ${value}`);
+  if (value !== undefined && !(Number.isFinite(value) && ok(value)))
+    throw new OptionError(`${name} must be ${range}, found ${value}`);
 };
 
 const embeddingsOf = (lanes: NonNullable<CompileOptions['lanes']>): ReadonlyMap<string, readonly HintedSegment[]> =>
   new Map(
     [...lanes].map(([input, segments]) => [
       input,
-      segments.map(({ lane, length }): HintedSegment => ({ lane, ...(length !== undefined && { length: constDim(length) }) })),
+      segments.map(({ lane, length }): HintedSegment => ({
+        lane,
+        ...(length !== undefined && { length: constDim(length) }),
+      })),
     ]),
   );
 
 export const resolveOptions = (options: CompileOptions): ResolvedOptions => {
   inRange('keep', options.keep, (v) => v > 0 && v <= 1, 'above 0 and at most 1');
-  for (const name of ['prune', 'merge', 'mergeText'] as const) inRange(name, options[name], (v) => v >= 0 && v < 1, 'from 0 up to, not including, 1');
-  if ((options.prune === undefined) !== (options.merge === undefined)) throw new OptionError('prune and merge must be given together');
-  if (options.prune !== undefined && options.keep !== undefined) throw new OptionError('keep cannot be given together with prune and merge');
+  for (const name of ['prune', 'merge', 'mergeText'] as const)
+    inRange(name, options[name], (v) => v >= 0 && v < 1, 'from 0 up to, not including, 1');
+  if ((options.prune === undefined) !== (options.merge === undefined))
+    throw new OptionError('prune and merge must be given together');
+  if (options.prune !== undefined && options.keep !== undefined)
+    throw new OptionError('keep cannot be given together with prune and merge');
   const ratios = [options.keep, options.prune, options.mergeText, options.layers].some((v) => v !== undefined);
-  if (options.plan !== undefined && ratios) throw new OptionError('a plan cannot be given together with ratios or layers');
-  for (const layer of options.layers ?? []) inRange('layers', layer, (v) => Number.isInteger(v) && v >= 0, 'layer numbers');
+  if (options.plan !== undefined && ratios)
+    throw new OptionError('a plan cannot be given together with ratios or layers');
+  for (const layer of options.layers ?? [])
+    inRange('layers', layer, (v) => Number.isInteger(v) && v >= 0, 'layer numbers');
   return {
     semantics: options.plan?.semantics ?? options.semantics ?? 'safe',
     ...(options.keep !== undefined && { keep: options.keep }),

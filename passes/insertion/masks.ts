@@ -23,7 +23,11 @@ const keyWeights = (s: Insertion, attention: Attention, tokens: readonly Segment
     if (segment.version === '') return originalWeight(s, attention, attention.keyTokens, i);
     const state = s.states.get(segment.version);
     if (state === undefined || state.mask !== number)
-      throw new CompileError(say.maskNotUnderstood('it masks the same tokens differently from the layer that was shortened', { node: attention.product.name }));
+      throw new CompileError(
+        say.maskNotUnderstood('it masks the same tokens differently from the layer that was shortened', {
+          node: attention.product.name,
+        }),
+      );
     return state.weight;
   });
   return once(s, `keys:${parts.join()}`, () => s.emitter('masks').concat(parts, 1));
@@ -37,7 +41,8 @@ const scoreType = (s: Insertion, attention: Attention): number => {
   return shapesOf(s.u.model).of(met ?? '')?.dataType ?? DataType.FLOAT;
 };
 
-const retyped = (e: Emitter, value: ValueName, type: number): ValueName => (type === DataType.FLOAT ? value : e.cast(value, type));
+const retyped = (e: Emitter, value: ValueName, type: number): ValueName =>
+  type === DataType.FLOAT ? value : e.cast(value, type);
 
 /** log(weight) [B, 1, 1, Lk] in the type of the scores, `minimum` where the weight is 0. */
 const logBias = (s: Insertion, weights: ValueName, minimum: number, type: number): ValueName =>
@@ -97,7 +102,8 @@ const carryQueries = (s: Insertion, attention: Attention, mask: MaskFacts): void
   if (attention.mask === undefined) return;
   const { entry, value, seesSelf } = attention.mask;
   const e = s.emitter('masks');
-  if (seesSelf === true) s.editor.setInput(entry.node, entry.input, withSelf(e, attention, value, scoreType(s, attention)));
+  if (seesSelf === true)
+    s.editor.setInput(entry.node, entry.input, withSelf(e, attention, value, scoreType(s, attention)));
   else if (mask.manyRows) {
     const rank = shapesOf(s.u.model).of(value)?.dims?.length ?? 4;
     s.editor.setInput(entry.node, entry.input, e.slice(value, rank - 2, 0, 1));
@@ -120,16 +126,20 @@ const carryMask = (s: Insertion, attention: Attention): void => {
   const type = scoreType(s, attention);
   const weights = keyWeights(s, attention, keys, mask.number);
   const entry = attention.mask?.entry ?? attention.biasEntry;
-  if (mask.kind === 'additive') s.editor.setInput(entry.node, entry.input, logBias(s, weights, mask.minimum ?? defaultMinimum, type));
+  if (mask.kind === 'additive')
+    s.editor.setInput(entry.node, entry.input, logBias(s, weights, mask.minimum ?? defaultMinimum, type));
   else if (mask.kind === 'where') carryWhere(s, attention.mask as AttentionMask, weights, type);
   else if (mask.kind === 'multiplicative') {
     s.editor.setInput(entry.node, entry.input, multiplicativeMask(s, attention, weights, type));
     carryFloor(s, attention, type);
-  }
-  else if (s.plan.semantics === 'safe') {
+  } else if (s.plan.semantics === 'safe') {
     // Without a mask every weight is a size of at least 1; `pumer` has nothing to say here.
     const scores = s.editor.current(entry.node)?.inputs[entry.input] ?? '';
-    s.editor.setInput(entry.node, entry.input, s.emitter('masks').op('Add', [scores, logBias(s, weights, defaultMinimum, type)]));
+    s.editor.setInput(
+      entry.node,
+      entry.input,
+      s.emitter('masks').op('Add', [scores, logBias(s, weights, defaultMinimum, type)]),
+    );
   }
 };
 

@@ -23,11 +23,19 @@ const places = (e: Emitter, targets: readonly ValueName[]): ValueName =>
     return e.op('Where', [e.op('Less', [so, e.int64(0)]), e.int64(-1), moved]);
   });
 
-const restoredLane = (s: Insertion, e: Emitter, tokens: ValueName, segment: Segment, rank: number, type: number): ValueName => {
+const restoredLane = (
+  s: Insertion,
+  e: Emitter,
+  tokens: ValueName,
+  segment: Segment,
+  rank: number,
+  type: number,
+): ValueName => {
   const place = places(e, (s.states.get(segment.version) as LaneState).targets);
   const gone = e.op('Less', [place, e.int64(0)]);
   const zero = e.cast(e.float(0), type);
-  if (rank === 2) return e.op('Where', [gone, zero, e.op('GatherElements', [tokens, clamped(e, place)], { axis: intAttr(1) })]);
+  if (rank === 2)
+    return e.op('Where', [gone, zero, e.op('GatherElements', [tokens, clamped(e, place)], { axis: intAttr(1) })]);
   return e.op('Where', [e.unsqueeze(gone, [2]), zero, e.gatherRows(tokens, clamped(e, place))]);
 };
 
@@ -42,7 +50,13 @@ const restore = (s: Insertion, name: ValueName): void => {
     throw new CompileError(say.outputNotRestorable(name, why));
   };
   const type = shapesOf(s.u.model).of(name)?.dataType;
-  if (axis !== 1 || labels.length < 2 || labels.length > 3 || tokens === undefined || labels.filter(isShortened).length > 1)
+  if (
+    axis !== 1 ||
+    labels.length < 2 ||
+    labels.length > 3 ||
+    tokens === undefined ||
+    labels.filter(isShortened).length > 1
+  )
     return refuse('its tokens are not on axis 1 of a [batch, tokens] or [batch, tokens, width] value');
   if (type === undefined || !floats.has(type)) return refuse('it does not hold floating-point numbers');
   const uses = usesOf(s.u.model.graph);
@@ -51,12 +65,21 @@ const restore = (s: Insertion, name: ValueName): void => {
   const e = s.emitter(`restore/${name}`);
   const short = s.editor.fresh(`${name}/shortened`);
   s.editor.renameOutput(producer, name, short);
-  for (const { node, input } of uses.consumers(name)) if (input >= 0 && (s.editor.current(node)?.inputs[input] === name)) s.editor.setInput(node, input, short);
+  for (const { node, input } of uses.consumers(name))
+    if (input >= 0 && s.editor.current(node)?.inputs[input] === name) s.editor.setInput(node, input, short);
   const parts = tokens.map((segment, i) => {
     const part = cutSegment(s, e, short, 1, tokens, i);
     return segment.version === '' ? part : restoredLane(s, e, part, segment, labels.length, type);
   });
-  s.editor.add({ name: s.editor.fresh(`pumer/restore/${name}/Concat`), op: 'Concat', domain: '', inputs: parts, outputs: [name], attrs: { axis: intAttr(1) }, captures: [] });
+  s.editor.add({
+    name: s.editor.fresh(`pumer/restore/${name}/Concat`),
+    op: 'Concat',
+    domain: '',
+    inputs: parts,
+    outputs: [name],
+    attrs: { axis: intAttr(1) },
+    captures: [],
+  });
 };
 
 /** Restores every output that needs it, or refuses with `--outputs refuse`. */
@@ -68,6 +91,7 @@ export const restoreOutputs = (s: Insertion, choice: 'restore' | 'refuse'): void
     if (choice === 'refuse') throw new CompileError(say.outputCarriesTokens(name, lane));
     const before = new Set(s.editor.nodes());
     restore(s, name);
-    for (const node of s.editor.nodes()) if (!before.has(node)) for (const output of node.outputs) s.settled.written.add(output);
+    for (const node of s.editor.nodes())
+      if (!before.has(node)) for (const output of node.outputs) s.settled.written.add(output);
   }
 };

@@ -28,12 +28,23 @@ const newIndex = (s: Insertion, tokens: readonly Segment[], segment: number, off
 };
 
 /** Replaces one axis' bounds of a Slice, whatever form its opset writes them in. */
-const rebound = (s: Insertion, e: Emitter, node: Node, axis: number, rank: number, from: Size, to: Size | undefined): Node => {
+const rebound = (
+  s: Insertion,
+  e: Emitter,
+  node: Node,
+  axis: number,
+  rank: number,
+  from: Size,
+  to: Size | undefined,
+): Node => {
   const ints = (input: number): readonly number[] | undefined =>
-    shapesOf(s.u.model).of(node.inputs[input] ?? '')?.ints?.values.map((d) => dimValue(d) ?? Number.NaN);
+    shapesOf(s.u.model)
+      .of(node.inputs[input] ?? '')
+      ?.ints?.values.map((d) => dimValue(d) ?? Number.NaN);
   const starts = intsOf(node, 'starts') ?? ints(1);
   const count = starts?.length ?? 1;
-  const axes = intsOf(node, 'axes') ?? (node.inputs[3] ? ints(3) : undefined) ?? Array.from({ length: count }, (_, i) => i);
+  const axes =
+    intsOf(node, 'axes') ?? (node.inputs[3] ? ints(3) : undefined) ?? Array.from({ length: count }, (_, i) => i);
   const at = axes.findIndex((a) => normalAxis(a, rank) === axis);
   const attr = intsOf(node, 'starts') !== undefined;
   const vector = (input: number, name: 'starts' | 'ends', size: Size): ValueName =>
@@ -44,7 +55,12 @@ const rebound = (s: Insertion, e: Emitter, node: Node, axis: number, rank: numbe
       }),
       0,
     );
-  const inputs = [node.inputs[0] ?? '', vector(1, 'starts', from), vector(2, 'ends', to ?? Number.MAX_SAFE_INTEGER), e.int64s(axes)];
+  const inputs = [
+    node.inputs[0] ?? '',
+    vector(1, 'starts', from),
+    vector(2, 'ends', to ?? Number.MAX_SAFE_INTEGER),
+    e.int64s(axes),
+  ];
   return { ...node, inputs: node.inputs[4] ? [...inputs, node.inputs[4]] : inputs, attrs: {} };
 };
 
@@ -61,7 +77,12 @@ const remap = (s: Insertion, read: LaneRead): void => {
         return;
       }
       const dims = shapesOf(s.u.model).of(node.inputs[1] ?? '')?.ints?.dims ?? [];
-      const value = typeof index === 'number' ? e.constant(int64Tensor(dims, [index])) : dims.length === 0 ? e.squeeze(index, [0]) : index;
+      const value =
+        typeof index === 'number'
+          ? e.constant(int64Tensor(dims, [index]))
+          : dims.length === 0
+            ? e.squeeze(index, [0])
+            : index;
       s.editor.setInput(node, 1, value);
       return;
     }
@@ -75,7 +96,9 @@ const remap = (s: Insertion, read: LaneRead): void => {
       // Text stands first and keeps its length: the index still means the same token.
       return;
     case 'unknown':
-      throw new CompileError(say.readNotAllowed('shortened', read.event.reason, { node: node.name, axis, value: read.event.value }));
+      throw new CompileError(
+        say.readNotAllowed('shortened', read.event.reason, { node: node.name, axis, value: read.event.value }),
+      );
   }
 };
 

@@ -43,12 +43,23 @@ const textRowsOf = (s: Insertion, e: Emitter, value: ValueName, rows: readonly S
   return cutSegment(s, e, value, dims.length - 2, rows, text);
 };
 
-const recomputed = (s: Insertion, e: Emitter, layer: number, attention: Attention, rows: readonly Segment[], text: number): ValueName => {
+const recomputed = (
+  s: Insertion,
+  e: Emitter,
+  layer: number,
+  attention: Attention,
+  rows: readonly Segment[],
+  text: number,
+): ValueName => {
   if (text !== 0 && attention.mask?.kind === 'multiplicative')
-    throw new CompileError(say.recomputeNotPossible(layer, 'its softmax sees where each query stands, and text does not stand first'));
+    throw new CompileError(
+      say.recomputeNotPossible(layer, 'its softmax sees where each query stands, and text does not stand first'),
+    );
   const chain = normalisation(s, attention);
   const queries = cutSegment(s, e, attention.query, 2, rows, text);
-  const copies = new Map<ValueName, ValueName>([[attention.product.outputs[0] ?? '', e.op('MatMul', [queries, attention.key])]]);
+  const copies = new Map<ValueName, ValueName>([
+    [attention.product.outputs[0] ?? '', e.op('MatMul', [queries, attention.key])],
+  ]);
   for (const node of chain) {
     const inputs = node.inputs.map((v) => (v === '' ? v : (copies.get(v) ?? textRowsOf(s, e, v, rows, text))));
     e.node(node.op, inputs, node.attrs, node.outputs.length).forEach((copy, i) => {

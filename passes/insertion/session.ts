@@ -92,7 +92,11 @@ const originalLength = (s: Insertion, segment: Segment): Size => {
         });
         if (axis !== undefined && axis >= 0) return s.emitter('lengths').length(value, axis);
       }
-    throw new CompileError(say.laneAmbiguous(`no value carries the ${segment.lane} tokens alone, so their number cannot be read when the model runs`));
+    throw new CompileError(
+      say.laneAmbiguous(
+        `no value carries the ${segment.lane} tokens alone, so their number cannot be read when the model runs`,
+      ),
+    );
   });
 };
 
@@ -109,14 +113,24 @@ const plus = (s: Insertion, a: Size, b: Size): Size => {
   });
 };
 
-export const sumSizes = (s: Insertion, sizes: readonly Size[]): Size => sizes.reduce((a, b) => plus(s, a, b), 0 as Size);
+export const sumSizes = (s: Insertion, sizes: readonly Size[]): Size => sizes.reduce<Size>((a, b) => plus(s, a, b), 0);
 
 /** Where segment `index` starts on its axis. */
 export const startOf = (s: Insertion, tokens: readonly Segment[], index: number): Size =>
-  sumSizes(s, tokens.slice(0, index).map((t) => lengthOf(s, t)));
+  sumSizes(
+    s,
+    tokens.slice(0, index).map((t) => lengthOf(s, t)),
+  );
 
 /** One segment of a value along an axis; the value itself where it is the only one. */
-export const cutSegment = (s: Insertion, e: Emitter, value: ValueName, axis: number, tokens: readonly Segment[], index: number): ValueName => {
+export const cutSegment = (
+  s: Insertion,
+  e: Emitter,
+  value: ValueName,
+  axis: number,
+  tokens: readonly Segment[],
+  index: number,
+): ValueName => {
   if (tokens.length === 1) return value;
   const last = index === tokens.length - 1;
   const cut = e.slice(value, axis, startOf(s, tokens, index), last ? undefined : startOf(s, tokens, index + 1));

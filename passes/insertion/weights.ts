@@ -32,14 +32,21 @@ const shownKeys = (s: Insertion, e: Emitter, attention: Attention, mask: MaskFac
   if (rank === 4) row = e.squeeze(row, [1, 2]);
   else if (rank === 3) row = e.squeeze(row, [0]);
   else if (rank === 1) row = e.unsqueeze(row, [0]);
-  if (mask.kind === 'where') return e.cast(attention.mask?.paddedWhen === true ? e.op('Not', [row]) : row, DataType.FLOAT);
+  if (mask.kind === 'where')
+    return e.cast(attention.mask?.paddedWhen === true ? e.op('Not', [row]) : row, DataType.FLOAT);
   const number = e.cast(row, DataType.FLOAT);
-  if (mask.kind === 'additive') return e.cast(e.op('Greater', [number, e.float((mask.minimum ?? -2) / 2)]), DataType.FLOAT);
+  if (mask.kind === 'additive')
+    return e.cast(e.op('Greater', [number, e.float((mask.minimum ?? -2) / 2)]), DataType.FLOAT);
   return s.plan.semantics === 'pumer' ? number : e.cast(e.op('Greater', [number, e.float(0)]), DataType.FLOAT);
 };
 
 /** Weights [B, n] of one original lane among the keys of an attention. */
-export const originalWeight = (s: Insertion, attention: Attention, tokens: readonly Segment[], index: number): ValueName => {
+export const originalWeight = (
+  s: Insertion,
+  attention: Attention,
+  tokens: readonly Segment[],
+  index: number,
+): ValueName => {
   const segment = tokens[index] as Segment;
   const mask = maskOf(s, attention);
   const allOnes = mask.number === hidesNothing || (s.plan.semantics === 'pumer' && segment.lane === 'image');

@@ -5,7 +5,12 @@
  *
  * Masks may stand on either side of the scale. A second one is reported, not understood.
  */
-import { climbToProduct, type AttentionMask, type AttentionPattern, type PatternContext } from '../../src/analysis/attention.ts';
+import {
+  climbToProduct,
+  type AttentionMask,
+  type AttentionPattern,
+  type PatternContext,
+} from '../../src/analysis/attention.ts';
 import type { Node, ValueName } from '../../src/graph/model.ts';
 import { intOf } from '../../src/graph/tensors.ts';
 
@@ -24,7 +29,11 @@ const additive = (c: PatternContext, node: Node): Peeled | undefined => {
   for (const side of [0, 1]) {
     const below = scoresBelow(c, node.inputs[side] ?? '');
     if (below === undefined) continue;
-    const mask: AttentionMask = { kind: 'additive', value: node.inputs[1 - side] ?? '', entry: { node, input: 1 - side } };
+    const mask: AttentionMask = {
+      kind: 'additive',
+      value: node.inputs[1 - side] ?? '',
+      entry: { node, input: 1 - side },
+    };
     return { scores: below.scores, masks: [mask, ...below.masks] };
   }
   return undefined;
@@ -35,7 +44,13 @@ const where = (c: PatternContext, node: Node): Peeled | undefined => {
     const fill = c.constant(node.inputs[3 - side] ?? '');
     const below = fill?.length === 1 ? scoresBelow(c, node.inputs[side] ?? '') : undefined;
     if (fill === undefined || below === undefined) continue;
-    const mask: AttentionMask = { kind: 'where', value: node.inputs[0] ?? '', entry: { node, input: 0 }, paddedWhen: side === 2, fill: fill[0] as number };
+    const mask: AttentionMask = {
+      kind: 'where',
+      value: node.inputs[0] ?? '',
+      entry: { node, input: 0 },
+      paddedWhen: side === 2,
+      fill: fill[0] as number,
+    };
     return { scores: below.scores, masks: [mask, ...below.masks] };
   }
   return undefined;
@@ -63,7 +78,12 @@ export const softmaxPattern: AttentionPattern = {
     const entry = node.inputs[0] ?? '';
     const peeled = peel(c, entry);
     if (peeled === undefined || !('scores' in peeled))
-      return { spelling: 'softmax', at: peeled ?? node, expected: 'scores, perhaps with a mask added or filled in', found: peeled?.op ?? 'a graph input' };
+      return {
+        spelling: 'softmax',
+        at: peeled ?? node,
+        expected: 'scores, perhaps with a mask added or filled in',
+        found: peeled?.op ?? 'a graph input',
+      };
     const [mask, second] = peeled.masks;
     return {
       spelling: 'softmax',

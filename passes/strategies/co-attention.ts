@@ -42,14 +42,23 @@ const textSite = (model: Model, cross: Attention, selves: readonly Attention[]):
   }
 };
 
-const imageSite = (model: Model, layer: number, cross: Attention, earlier: readonly Attention[], backward: readonly Attention[]): LaneSite | SiteFault => {
+const imageSite = (
+  model: Model,
+  layer: number,
+  cross: Attention,
+  earlier: readonly Attention[],
+  backward: readonly Attention[],
+): LaneSite | SiteFault => {
   const key = climbToProjection(model, cross.key);
   if (key === undefined || inputsBehind(model)(key.input).size === 0)
     return { layer, node: cross.product, why: 'its image keys are not one projection of an image value' };
   if (backward.some((a) => valuesAfter(model, [a.context]).has(key.input)))
     return { layer, node: cross.product, why: 'the text attends to an image that this layer has already changed' };
   const exempt = new Set(
-    [cross, ...earlier].flatMap((a) => [climbToProjection(model, a.key)?.node, climbToProjection(model, a.value)?.node]),
+    [cross, ...earlier].flatMap((a) => [
+      climbToProjection(model, a.key)?.node,
+      climbToProjection(model, a.value)?.node,
+    ]),
   );
   // Sizes read for this attention's own sake stay those of the full lane.
   const own = nodesBehind(model, cross.context);
@@ -57,8 +66,10 @@ const imageSite = (model: Model, layer: number, cross: Attention, earlier: reado
     .consumers(key.input)
     .filter((u) => !exempt.has(u.node) && !(u.node.op === 'Shape' && own.has(u.node)));
   const early = uses.find((u) => own.has(u.node));
-  if (early !== undefined) return { layer, node: early.node, why: 'the attention that scores the image depends on what reads it' };
-  if (!uses.some((u) => u.node.op !== 'Shape')) return { layer, node: cross.product, why: 'nothing else reads the image it attends to' };
+  if (early !== undefined)
+    return { layer, node: early.node, why: 'the attention that scores the image depends on what reads it' };
+  if (!uses.some((u) => u.node.op !== 'Shape'))
+    return { layer, node: cross.product, why: 'nothing else reads the image it attends to' };
   const seenBy: TokenUse = { node: key.node, input: key.node.inputs.indexOf(key.input) };
   return { stream: { value: key.input, seenBy, uses }, keys: cross };
 };

@@ -108,11 +108,17 @@ const scaleOperand = (c: PatternContext, node: Node): number | undefined => {
 const isMatMul = (node: Node): boolean => node.op === 'MatMul' && node.domain === '';
 
 /** Climbs from scores, over scale and casts, to the product of two computed values. */
-export const climbToProduct = (c: PatternContext, from: ValueName): { product: Node } | { stopped: Node | undefined } => {
-  for (let value = from; ; ) {
+export const climbToProduct = (
+  c: PatternContext,
+  from: ValueName,
+): { product: Node } | { stopped: Node | undefined } => {
+  for (let value = from; ;) {
     const node = c.producer(value);
     if (node === undefined) return { stopped: undefined };
-    if (isMatMul(node)) return c.constant(node.inputs[1] ?? '') || isWeight(c, node.inputs[1] ?? '') ? { stopped: node } : { product: node };
+    if (isMatMul(node))
+      return c.constant(node.inputs[1] ?? '') || isWeight(c, node.inputs[1] ?? '')
+        ? { stopped: node }
+        : { product: node };
     if (!rescales(c, node)) return { stopped: node };
     value = node.inputs[scaleOperand(c, node) ?? 0] ?? '';
   }
@@ -168,12 +174,22 @@ export const findAttention = (model: Model, lanes: Lanes, patterns: readonly Att
       }
       const climbed = climbToProduct(c, found.scores);
       if (!('product' in climbed)) {
-        nearMisses.push({ spelling: found.spelling, at: climbed.stopped ?? node, expected: 'a product of queries and keys', found: climbed.stopped?.op ?? 'a graph input' });
+        nearMisses.push({
+          spelling: found.spelling,
+          at: climbed.stopped ?? node,
+          expected: 'a product of queries and keys',
+          found: climbed.stopped?.op ?? 'a graph input',
+        });
         break;
       }
       const apply = applied(model, found.probabilities);
       if (apply === undefined) {
-        nearMisses.push({ spelling: found.spelling, at: node, expected: 'a product of the probabilities and values', found: 'none' });
+        nearMisses.push({
+          spelling: found.spelling,
+          at: node,
+          expected: 'a product of the probabilities and values',
+          found: 'none',
+        });
         break;
       }
       const labels = lanes.of(climbed.product.outputs[0] ?? '');

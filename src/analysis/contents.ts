@@ -46,9 +46,34 @@ const pointwise: Readonly<Record<string, (a: number, b: number, c: number) => nu
   Identity: (a) => a,
   Dropout: (a) => a,
 };
-const comparisons = new Set(['And', 'Or', 'Xor', 'Equal', 'Greater', 'GreaterOrEqual', 'Less', 'LessOrEqual', 'Not', 'IsNaN', 'IsInf']);
+const comparisons = new Set([
+  'And',
+  'Or',
+  'Xor',
+  'Equal',
+  'Greater',
+  'GreaterOrEqual',
+  'Less',
+  'LessOrEqual',
+  'Not',
+  'IsNaN',
+  'IsInf',
+]);
 /** Operators that only move elements of input 0. */
-const movers = new Set(['Reshape', 'Flatten', 'Gather', 'GatherND', 'GatherElements', 'Slice', 'Expand', 'Transpose', 'Unsqueeze', 'Squeeze', 'Tile', 'Split']);
+const movers = new Set([
+  'Reshape',
+  'Flatten',
+  'Gather',
+  'GatherND',
+  'GatherElements',
+  'Slice',
+  'Expand',
+  'Transpose',
+  'Unsqueeze',
+  'Squeeze',
+  'Tile',
+  'Split',
+]);
 
 const castTo = (value: number, to: DataType): number => {
   if (to === DataType.BOOL) return bool(value !== 0);
@@ -105,7 +130,8 @@ export const contentsOf: (model: Model) => (value: ValueName) => Contents | unde
     const ints = facts?.ints?.values.map(dimValue);
     if (ints !== undefined && ints.length > 0 && ints.every((v) => v !== undefined)) {
       const set = among(ints);
-      if (set?.length === 1) found = { among: set, atLeast: set[0] as number, uniform: (facts?.dims ?? []).map(() => true) };
+      if (set?.length === 1)
+        found = { among: set, atLeast: set[0] as number, uniform: (facts?.dims ?? []).map(() => true) };
     }
     found ??= ofConstant(value);
     if (found === undefined && isMaskInput(model, value))
@@ -157,8 +183,13 @@ export const contentsOf: (model: Model) => (value: ValueName) => Contents | unde
     }
     if (node.op === 'Cast') {
       const attr = node.attrs['to'];
-      const set = first?.among && among(first.among.map((v) => castTo(v, attr?.kind === 'int' ? attr.value : DataType.FLOAT)));
-      return finish(set, set ? Math.min(...set) : (first?.atLeast ?? -Infinity) >= 0 ? 0 : -Infinity, first?.uniform ?? plain);
+      const set =
+        first?.among && among(first.among.map((v) => castTo(v, attr?.kind === 'int' ? attr.value : DataType.FLOAT)));
+      return finish(
+        set,
+        set ? Math.min(...set) : (first?.atLeast ?? -Infinity) >= 0 ? 0 : -Infinity,
+        first?.uniform ?? plain,
+      );
     }
     if (node.op === 'ConstantOfShape') {
       const attr = node.attrs['value'];
@@ -172,7 +203,7 @@ export const contentsOf: (model: Model) => (value: ValueName) => Contents | unde
     }
     if (node.op === 'Concat') {
       const sets = node.inputs.map((v) => of(v)?.among);
-      const set = sets.every((s) => s !== undefined) ? among(sets.flatMap((s) => s ?? [])) : undefined;
+      const set = sets.every((s) => s !== undefined) ? among(sets.flat()) : undefined;
       return finish(set, set ? Math.min(...set) : -Infinity, plain);
     }
     if (movers.has(node.op)) {
@@ -185,7 +216,8 @@ export const contentsOf: (model: Model) => (value: ValueName) => Contents | unde
   const movedUniform = (node: Node, outRank: number): readonly boolean[] | undefined => {
     const input = node.inputs[0] ?? '';
     const r = rank(input);
-    const flags = of(input)?.uniform ?? (r === undefined ? undefined : Array.from({ length: r }, (_, a) => isOne(input, a)));
+    const flags =
+      of(input)?.uniform ?? (r === undefined ? undefined : Array.from({ length: r }, (_, a) => isOne(input, a)));
     if (flags === undefined || r === undefined) return undefined;
     switch (node.op) {
       case 'Expand':
@@ -196,7 +228,8 @@ export const contentsOf: (model: Model) => (value: ValueName) => Contents | unde
       case 'Transpose':
         return (intsOf(node, 'perm') ?? flags.map((_, a) => r - 1 - a)).map((from) => flags[from] ?? false);
       case 'Unsqueeze': {
-        const added = intsOf(node, 'axes') ?? shapes.of(node.inputs[1] ?? '')?.ints?.values.map((d) => dimValue(d) ?? NaN);
+        const added =
+          intsOf(node, 'axes') ?? shapes.of(node.inputs[1] ?? '')?.ints?.values.map((d) => dimValue(d) ?? NaN);
         if (added === undefined) return undefined;
         const at = new Set(added.map((a) => (a < 0 ? a + outRank : a)));
         let next = 0;

@@ -37,15 +37,15 @@ export const tokensOf = (axis: Axis | undefined): readonly Segment[] | undefined
   axis?.length === 1 ? axis[0]?.tokens : undefined;
 
 export const isLabelled = (axis: Axis): boolean => axis.some((f) => f.tokens !== undefined || f.grid !== undefined);
-export const isShortened = (axis: Axis): boolean =>
-  axis.some((f) => f.tokens?.some((s) => s.version !== '') ?? false);
+export const isShortened = (axis: Axis): boolean => axis.some((f) => f.tokens?.some((s) => s.version !== '') ?? false);
 /** Shortened tokens anywhere on the value: the compiler must understand every operator that reads it. */
 export const anyShortened = (labels: Labels | undefined): boolean => labels?.some(isShortened) ?? false;
 
-export const segmentText = (s: Segment): string =>
-  `${s.lane}[${dimText(s.length)}]${s.version === '' ? '' : '*'}`;
+export const segmentText = (s: Segment): string => `${s.lane}[${dimText(s.length)}]${s.version === '' ? '' : '*'}`;
 export const axisText = (axis: Axis): string =>
-  axis.map((f) => f.tokens?.map(segmentText).join('+') ?? (f.grid ? `${f.grid}(${dimText(f.dim)})` : dimText(f.dim))).join('·');
+  axis
+    .map((f) => f.tokens?.map(segmentText).join('+') ?? (f.grid ? `${f.grid}(${dimText(f.dim)})` : dimText(f.dim)))
+    .join('·');
 
 /** Flattened rows and columns of a feature map, in that order, are image tokens. */
 export const settleGrid = (axis: Axis): Axis => {
@@ -83,16 +83,18 @@ const meetTokens = (a: readonly Segment[], b: readonly Segment[]): { tokens: rea
     const merged = a.map((segment, i) => merge(segment, b[i] as Segment));
     const uneven = a.find((s, i) => !sameDim(s.length, (b[i] as Segment).length));
     const fault =
-      merged.find((m) => m.fault !== undefined)?.fault ??
-      (uneven && `meets ${uneven.lane} tokens of another length`);
+      merged.find((m) => m.fault !== undefined)?.fault ?? (uneven && `meets ${uneven.lane} tokens of another length`);
     return { tokens: merged.map((m) => m.segment), ...(fault !== undefined && { fault }) };
   }
   // The finer label tells more, as long as the coarser one has no claim of its own.
   const [fine, coarse] = a.length > b.length ? [a, b] : [b, a];
   const [only] = coarse;
-  const loose = coarse.length === 1 && only !== undefined && (only.weak === true || only.lane === 'other') && only.version === '';
+  const loose =
+    coarse.length === 1 && only !== undefined && (only.weak === true || only.lane === 'other') && only.version === '';
   const shortened = fine.some((s) => s.version !== '');
-  return loose && !shortened ? { tokens: fine } : { tokens: fine, fault: `meets tokens laid out differently (${coarse.map(segmentText).join('+')})` };
+  return loose && !shortened
+    ? { tokens: fine }
+    : { tokens: fine, fault: `meets tokens laid out differently (${coarse.map(segmentText).join('+')})` };
 };
 
 /** Elementwise operators: both operands have this axis, neither has size 1. */
@@ -115,8 +117,12 @@ export const meet = (a: Axis, b: Axis): Meeting => {
     a.length === b.length &&
     a.every((f, i) => {
       const g = b[i] as Factor;
-      return f.grid === g.grid && sameDim(f.dim, g.dim) && (f.tokens === undefined) === (g.tokens === undefined) &&
-        (f.tokens ?? []).every((s, k) => s.lane === g.tokens?.[k]?.lane && s.version === g.tokens[k].version);
+      return (
+        f.grid === g.grid &&
+        sameDim(f.dim, g.dim) &&
+        (f.tokens === undefined) === (g.tokens === undefined) &&
+        (f.tokens ?? []).every((s, k) => s.lane === g.tokens?.[k]?.lane && s.version === g.tokens[k].version)
+      );
     });
   return same ? { axis: a } : { axis: a, fault: 'meets tokens laid out differently' };
 };

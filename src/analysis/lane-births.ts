@@ -27,7 +27,8 @@ export interface LaneHints {
 
 const floats: ReadonlySet<number> = new Set([DataType.FLOAT, DataType.FLOAT16, DataType.BFLOAT16, DataType.DOUBLE]);
 
-const trueInputs = (model: Model): readonly GraphValue[] => model.graph.inputs.filter((i) => !model.graph.constants.has(i.name));
+const trueInputs = (model: Model): readonly GraphValue[] =>
+  model.graph.inputs.filter((i) => !model.graph.constants.has(i.name));
 
 const isFloat = (input: GraphValue): boolean => input.type !== undefined && floats.has(input.type.dataType);
 
@@ -66,7 +67,11 @@ export const inputLabels = (model: Model, hints: LaneHints): ReadonlyMap<ValueNa
       continue;
     }
     if (hints.imageInput === undefined ? !hasLookup(model) : hints.imageInput !== input.name) continue;
-    born.set(input.name, [plainAxis(batch), tokensAxis([{ lane: 'image', length: tokens, version: '' }]), plainAxis(width)]);
+    born.set(input.name, [
+      plainAxis(batch),
+      tokensAxis([{ lane: 'image', length: tokens, version: '' }]),
+      plainAxis(width),
+    ]);
   }
   return born;
 };
@@ -80,7 +85,8 @@ const bornText = (model: Model, hints: LaneHints, node: Node): Labels | undefine
   if (!isLookup(model, node)) return undefined;
   const ids = node.inputs[1] ?? '';
   // Lookups of ids that depend on float inputs (boxes cut from features) take the lane of what they join.
-  if ([...inputsBehind(model)(ids)].some((i) => isFloat(trueInputs(model).find((g) => g.name === i) as GraphValue))) return undefined;
+  if ([...inputsBehind(model)(ids)].some((i) => isFloat(trueInputs(model).find((g) => g.name === i) as GraphValue)))
+    return undefined;
   if (!comesFrom(model, ids, hints.textInput)) return undefined;
   const dims = shapesOf(model).of(ids)?.dims;
   if (dims === undefined || dims.length === 0 || dims.length > 2) return undefined;

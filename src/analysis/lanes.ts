@@ -119,7 +119,14 @@ const trace = (model: Model, hints: LaneHints, shortenings: readonly Shortening[
       node.inputs.forEach((value, input) =>
         labels.get(value)?.forEach((axis, a) => {
           if (isLabelled(axis))
-            say('lost', input, a, rule === undefined ? `operator ${node.domain ? `${node.domain}.` : ''}${node.op} is not known to keep one row per token` : `cannot follow the tokens through ${node.op}`);
+            say(
+              'lost',
+              input,
+              a,
+              rule === undefined
+                ? `operator ${node.domain ? `${node.domain}.` : ''}${node.op} is not known to keep one row per token`
+                : `cannot follow the tokens through ${node.op}`,
+            );
         }),
       );
       continue;
@@ -130,7 +137,11 @@ const trace = (model: Model, hints: LaneHints, shortenings: readonly Shortening[
       if (result.some(isLabelled)) labels.set(output, result);
     });
   }
-  return { of: (value) => labels.get(value), seenBy: (node, value) => seen(node, value, node.inputs.indexOf(value)), events };
+  return {
+    of: (value) => labels.get(value),
+    seenBy: (node, value) => seen(node, value, node.inputs.indexOf(value)),
+    events,
+  };
 };
 
 const plainLanes = memoised((model: Model) => trace(model, noHints));

@@ -54,7 +54,8 @@ export const maskFactsOf = (model: Model, attention: Attention): MaskFacts | Mas
     return { fault: `its mask fills ${mask.fill} in, which hides nothing` };
   }
   const among = contents?.among;
-  if (among === undefined) return { fault: `what is added to its scores, "${mask.value}", is not proven to be a padding mask` };
+  if (among === undefined)
+    return { fault: `what is added to its scores, "${mask.value}", is not proven to be a padding mask` };
   const hidden = among.filter((v) => v !== 0);
   // Nothing is ever hidden, but what is added still has a length of its own.
   if (hidden.length === 0) return { kind: 'additive', number: hidesNothing, manyRows };

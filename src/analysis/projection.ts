@@ -4,12 +4,22 @@
 import type { Model, Node, ValueName } from '../graph/model.ts';
 import { constantTensor, usesOf } from '../graph/uses.ts';
 
-const movers = new Set(['Transpose', 'Reshape', 'Cast', 'Identity', 'Squeeze', 'Unsqueeze', 'Gather', 'Split', 'Slice']);
+const movers = new Set([
+  'Transpose',
+  'Reshape',
+  'Cast',
+  'Identity',
+  'Squeeze',
+  'Unsqueeze',
+  'Gather',
+  'Split',
+  'Slice',
+]);
 
 /** The MatMul (or Gemm) by constant weights and the value it projects; undefined where there is none. */
 export const climbToProjection = (model: Model, from: ValueName): { node: Node; input: ValueName } | undefined => {
   const uses = usesOf(model.graph);
-  for (let value = from; ; ) {
+  for (let value = from; ;) {
     const node = uses.producer(value);
     if (node === undefined || node.domain !== '') return undefined;
     const fixed = (i: number): boolean => constantTensor(model, node.inputs[i] ?? '') !== undefined;

@@ -30,16 +30,25 @@ const isFixed = (model: Model, value: ValueName): boolean =>
 
 /** From an attention's context over its output projection to the sum with the residual stream. */
 export const residualSum = (model: Model, context: ValueName): { value: ValueName; node: Node } | Stopped => {
-  for (let value = context; ; ) {
+  for (let value = context; ;) {
     const readers = dataReaders(model, value);
     const [node] = readers;
     if (node === undefined || readers.length > 1)
-      return { at: node, expected: 'one reader up to the residual sum', found: `${readers.length} readers of "${value}"` };
+      return {
+        at: node,
+        expected: 'one reader up to the residual sum',
+        found: `${readers.length} readers of "${value}"`,
+      };
     if (weighted.has(node.op) && node.domain === '') {
       const others = node.inputs.filter((v) => v !== value && v !== '');
       if (others.every((v) => isFixed(model, v))) value = node.outputs[0] ?? '';
       else if (node.op === 'Add') return { value: node.outputs[0] ?? '', node };
-      else return { at: node, expected: 'an output projection and a residual sum', found: `${node.op} of two computed values` };
+      else
+        return {
+          at: node,
+          expected: 'an output projection and a residual sum',
+          found: `${node.op} of two computed values`,
+        };
     } else if (passesOn.has(node.op) && node.domain === '') value = node.outputs[0] ?? '';
     else return { at: node, expected: 'an output projection and a residual sum', found: node.op };
   }
@@ -52,7 +61,7 @@ const only = (model: Model, value: ValueName, op: string): Node | undefined => {
 
 /** Casts and Identities that one reader chain passes through. */
 const overCasts = (model: Model, value: ValueName): ValueName => {
-  for (let at = value; ; ) {
+  for (let at = value; ;) {
     const readers = dataReaders(model, at);
     const [node] = readers;
     if (readers.length !== 1 || node === undefined || (node.op !== 'Cast' && node.op !== 'Identity')) return at;
@@ -67,7 +76,9 @@ const decomposedNorm = (model: Model, value: ValueName): ValueName | undefined =
   const centred = readers.filter((n) => n.op === 'Sub' && n.inputs[0] === value && n.inputs[1] === mean?.outputs[0]);
   if (mean === undefined || centred.length === 0 || readers.length !== 1 + centred.length) return undefined;
   for (const sub of centred) {
-    const quotient = dataReaders(model, sub.outputs[0] ?? '').find((n) => n.op === 'Div' && n.inputs[0] === sub.outputs[0]);
+    const quotient = dataReaders(model, sub.outputs[0] ?? '').find(
+      (n) => n.op === 'Div' && n.inputs[0] === sub.outputs[0],
+    );
     const scaled = quotient && only(model, quotient.outputs[0] ?? '', 'Mul');
     const shifted = scaled && only(model, scaled.outputs[0] ?? '', 'Add');
     if (shifted !== undefined) return shifted.outputs[0];

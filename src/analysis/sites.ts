@@ -44,7 +44,11 @@ export interface SiteFault {
 export interface SiteStrategy {
   readonly name: string;
   /** Undefined: the layer is not of this strategy's form. */
-  readonly sites: (model: Model, layer: CrossModalLayer, attentions: readonly Attention[]) => readonly (ReductionSite | SiteFault)[] | undefined;
+  readonly sites: (
+    model: Model,
+    layer: CrossModalLayer,
+    attentions: readonly Attention[],
+  ) => readonly (ReductionSite | SiteFault)[] | undefined;
 }
 
 export const isFault = (site: ReductionSite | SiteFault): site is SiteFault => 'why' in site;

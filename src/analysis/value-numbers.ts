@@ -9,7 +9,14 @@ import { memoised } from '../support/memo.ts';
 import { dimText } from './dim.ts';
 import { shapesOf } from './shapes.ts';
 
-const random = new Set(['RandomNormal', 'RandomUniform', 'RandomNormalLike', 'RandomUniformLike', 'Multinomial', 'Bernoulli']);
+const random = new Set([
+  'RandomNormal',
+  'RandomUniform',
+  'RandomNormalLike',
+  'RandomUniformLike',
+  'Multinomial',
+  'Bernoulli',
+]);
 const attrKey = (attr: Attr): string | undefined => {
   if (attr.kind === 'opaque') return undefined;
   if (attr.kind === 'tensor') {
@@ -36,7 +43,10 @@ export const valueNumbers: (model: Model) => (value: ValueName) => number = memo
     if (old !== undefined) return old;
     const facts = shapes.of(value);
     if (facts?.ints !== undefined)
-      return remember(value, `ints:${facts.dataType}:${facts.ints.dims.join()}:${facts.ints.values.map(dimText).join()}`);
+      return remember(
+        value,
+        `ints:${facts.dataType}:${facts.ints.dims.join()}:${facts.ints.values.map(dimText).join()}`,
+      );
     const tensor = constantTensor(model, value);
     const small = tensor && readNumbers(tensor, 1024);
     if (tensor !== undefined && small !== undefined)

@@ -4,9 +4,24 @@
  */
 import type { Diagnostic, Place } from './diagnostic.ts';
 
-const error = (code: string, message: string, more: Partial<Diagnostic> = {}): Diagnostic => ({ code, severity: 'error', message, ...more });
-const warning = (code: string, message: string, more: Partial<Diagnostic> = {}): Diagnostic => ({ code, severity: 'warning', message, ...more });
-const note = (code: string, message: string, more: Partial<Diagnostic> = {}): Diagnostic => ({ code, severity: 'note', message, ...more });
+const error = (code: string, message: string, more: Partial<Diagnostic> = {}): Diagnostic => ({
+  code,
+  severity: 'error',
+  message,
+  ...more,
+});
+const warning = (code: string, message: string, more: Partial<Diagnostic> = {}): Diagnostic => ({
+  code,
+  severity: 'warning',
+  message,
+  ...more,
+});
+const note = (code: string, message: string, more: Partial<Diagnostic> = {}): Diagnostic => ({
+  code,
+  severity: 'note',
+  message,
+  ...more,
+});
 
 const inspectHint = 'run `pumer-compile inspect` on the model to see its lanes and layers';
 
@@ -21,7 +36,10 @@ export const laneAmbiguous = (why: string): Diagnostic =>
   });
 
 export const layerNotReducible = (layer: number, why: string, at: Place): Diagnostic =>
-  error('layer-not-reducible', `layer ${layer} cannot be shortened: ${why}`, { at, fix: `choose other layers with --layers; ${inspectHint}` });
+  error('layer-not-reducible', `layer ${layer} cannot be shortened: ${why}`, {
+    at,
+    fix: `choose other layers with --layers; ${inspectHint}`,
+  });
 
 export const layerOutOfRange = (layer: number, layers: readonly number[]): Diagnostic =>
   error('layer-out-of-range', `there is no cross-modal layer ${layer}; the model has layers ${layers.join(', ')}`, {
@@ -29,21 +47,36 @@ export const layerOutOfRange = (layer: number, layers: readonly number[]): Diagn
   });
 
 export const maskNotUnderstood = (why: string, at: Place): Diagnostic =>
-  error('mask-not-understood', `an attention behind the reduction cannot be given a shorter mask: ${why}`, { at, fix: inspectHint });
+  error('mask-not-understood', `an attention behind the reduction cannot be given a shorter mask: ${why}`, {
+    at,
+    fix: inspectHint,
+  });
 
 export const mergeOnlyForOutput = (output: string): Diagnostic =>
-  note('merge-only', `output "${output}" carries every token at hidden width, so the default ratios merge only and prune nothing`, {
-    fix: 'give --prune and --merge to decide yourself',
-  });
+  note(
+    'merge-only',
+    `output "${output}" carries every token at hidden width, so the default ratios merge only and prune nothing`,
+    {
+      fix: 'give --prune and --merge to decide yourself',
+    },
+  );
 
-export const noCrossModalLayer = (layers: number, notes: readonly string[], nearMisses: readonly string[]): Diagnostic =>
-  error('no-cross-modal-layer', `the model has ${layers} attention layer${layers === 1 ? '' : 's'}, none joins text and image tokens`, {
-    notes: [...notes, ...nearMisses],
-    fix:
-      notes.length > 1
-        ? 'a two-tower model has nothing to prune by text; see docs/models.md#two-towers'
-        : `token reduction guided by text needs layers that see both modalities; ${inspectHint}`,
-  });
+export const noCrossModalLayer = (
+  layers: number,
+  notes: readonly string[],
+  nearMisses: readonly string[],
+): Diagnostic =>
+  error(
+    'no-cross-modal-layer',
+    `the model has ${layers} attention layer${layers === 1 ? '' : 's'}, none joins text and image tokens`,
+    {
+      notes: [...notes, ...nearMisses],
+      fix:
+        notes.length > 1
+          ? 'a two-tower model has nothing to prune by text; see docs/models.md#two-towers'
+          : `token reduction guided by text needs layers that see both modalities; ${inspectHint}`,
+    },
+  );
 
 export const notUnderstood = (what: string, reason: string, at: Place): Diagnostic =>
   error('not-understood', `shortened tokens reach ${what}, which is not proven safe: ${reason}`, {
@@ -65,7 +98,9 @@ export const outputCarriesTokens = (output: string, lane: string): Diagnostic =>
   });
 
 export const outputNotRestorable = (output: string, why: string): Diagnostic =>
-  error('output-not-restorable', `output "${output}" carries shortened tokens and cannot be restored: ${why}`, { fix: inspectHint });
+  error('output-not-restorable', `output "${output}" carries shortened tokens and cannot be restored: ${why}`, {
+    fix: inspectHint,
+  });
 
 export const readNotAllowed = (lane: string, reason: string, at: Place): Diagnostic =>
   error('read-by-position', `${lane} tokens are read by position behind the reduction: ${reason}`, {
@@ -74,16 +109,23 @@ export const readNotAllowed = (lane: string, reason: string, at: Place): Diagnos
   });
 
 export const recomputeNotPossible = (layer: number, why: string): Diagnostic =>
-  error('recompute-not-possible', `--saliency recompute does not work at layer ${layer}: ${why}`, { fix: 'use --saliency probs' });
+  error('recompute-not-possible', `--saliency recompute does not work at layer ${layer}: ${why}`, {
+    fix: 'use --saliency probs',
+  });
 
 export const siteShortensNothing = (layer: number, why: string): Diagnostic =>
   warning('site-shortens-nothing', `layer ${layer} shortens nothing: ${why}`);
 
 export const textLaneFixed = (index: string, node: string): Diagnostic =>
-  note('text-lane-fixed', `the text tokens keep their length: node "${node}" reads them at positions computed from "${index}"`);
+  note(
+    'text-lane-fixed',
+    `the text tokens keep their length: node "${node}" reads them at positions computed from "${index}"`,
+  );
 
 export const textLaneNotReducible = (layer: number, why: string): Diagnostic =>
   note('text-not-merged', `text tokens are not merged at layer ${layer}: ${why}`);
 
 export const textMergeRefused = (why: string): Diagnostic =>
-  error('text-merge-refused', `text tokens cannot be merged: ${why}`, { fix: 'leave --merge-text out, or set it to 0' });
+  error('text-merge-refused', `text tokens cannot be merged: ${why}`, {
+    fix: 'leave --merge-text out, or set it to 0',
+  });

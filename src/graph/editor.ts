@@ -21,7 +21,11 @@ export class GraphEditor {
     this.#constants = new Map(graph.constants);
     this.#outputs = graph.outputs;
     this.#annotations = graph.annotations;
-    this.#names = new Set([...graph.constants.keys(), ...graph.inputs.map((i) => i.name), ...graph.outputs.map((o) => o.name)]);
+    this.#names = new Set([
+      ...graph.constants.keys(),
+      ...graph.inputs.map((i) => i.name),
+      ...graph.outputs.map((o) => o.name),
+    ]);
     for (const node of graph.nodes) {
       this.#names.add(node.name);
       for (const value of [...node.outputs, ...node.captures]) this.#names.add(value);

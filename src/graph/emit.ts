@@ -22,7 +22,12 @@ export interface Emitter {
   squeeze(x: ValueName, axes: readonly number[]): ValueName;
   /** Starts and ends are int64[1] values or plain numbers; `end` undefined is the end of the axis. */
   slice(x: ValueName, axis: number, start: ValueName | number, end?: ValueName | number, step?: number): ValueName;
-  reduce(op: 'ReduceSum' | 'ReduceMean' | 'ReduceMax' | 'ReduceMin' | 'ReduceL2', x: ValueName, axes: readonly number[], keepdims: boolean): ValueName;
+  reduce(
+    op: 'ReduceSum' | 'ReduceMean' | 'ReduceMax' | 'ReduceMin' | 'ReduceL2',
+    x: ValueName,
+    axes: readonly number[],
+    keepdims: boolean,
+  ): ValueName;
   concat(xs: readonly ValueName[], axis: number): ValueName;
   cast(x: ValueName, to: DataType): ValueName;
   transpose(x: ValueName, perm: readonly number[]): ValueName;
@@ -46,8 +51,16 @@ export const emitterInto = (nodes: Node[], opset: number, fresh: (hint: string) 
     constants.set(key, name);
     return name;
   };
-  const axesNode = (op: string, x: ValueName, axes: readonly number[], inputFrom: number, attrs: Record<string, Attr>) =>
-    opset >= inputFrom ? self.op(op, [x, self.int64s(axes)], attrs) : self.op(op, [x], { ...attrs, axes: intsAttr(axes) });
+  const axesNode = (
+    op: string,
+    x: ValueName,
+    axes: readonly number[],
+    inputFrom: number,
+    attrs: Record<string, Attr>,
+  ) =>
+    opset >= inputFrom
+      ? self.op(op, [x, self.int64s(axes)], attrs)
+      : self.op(op, [x], { ...attrs, axes: intsAttr(axes) });
   const bound = (v: ValueName | number): ValueName => (typeof v === 'number' ? self.int64s([v]) : v);
 
   const self: Emitter = {
@@ -73,13 +86,19 @@ export const emitterInto = (nodes: Node[], opset: number, fresh: (hint: string) 
         self.int64s([axis]),
         ...(step === 1 ? [] : [self.int64s([step])]),
       ]),
-    reduce: (op, x, axes, keepdims) => axesNode(op, x, axes, op === 'ReduceSum' ? 13 : 18, { keepdims: intAttr(keepdims ? 1 : 0) }),
+    reduce: (op, x, axes, keepdims) =>
+      axesNode(op, x, axes, op === 'ReduceSum' ? 13 : 18, { keepdims: intAttr(keepdims ? 1 : 0) }),
     concat: (xs, axis) => (xs.length === 1 ? (xs[0] as ValueName) : self.op('Concat', xs, { axis: intAttr(axis) })),
     cast: (x, to) => self.op('Cast', [x], { to: intAttr(to) }),
     transpose: (x, perm) => self.op('Transpose', [x], { perm: intsAttr(perm) }),
     length: (x, axis) => self.op('Gather', [self.op('Shape', [x]), self.int64s([axis])], { axis: intAttr(0) }),
     topK: (x, k, largest) => {
-      const [values, indices] = self.node('TopK', [x, k], { axis: intAttr(-1), largest: intAttr(largest ? 1 : 0), sorted: intAttr(1) }, 2);
+      const [values, indices] = self.node(
+        'TopK',
+        [x, k],
+        { axis: intAttr(-1), largest: intAttr(largest ? 1 : 0), sorted: intAttr(1) },
+        2,
+      );
       return { values: values as ValueName, indices: indices as ValueName };
     },
     gatherRows: (x, index) => {

@@ -52,7 +52,7 @@ export const usesOf: (graph: Graph) => Uses = memoised((graph) => {
  */
 export const constantTensor = (model: Model, value: ValueName): Tensor | undefined => {
   const uses = usesOf(model.graph);
-  for (let name = value; ; ) {
+  for (let name = value; ;) {
     const stored = model.graph.constants.get(name);
     if (stored !== undefined) return model.irVersion >= 4 && uses.isGraphInput(name) ? undefined : stored;
     const node = uses.producer(name);

@@ -5,7 +5,8 @@ import type { Graph, Model, Node, ValueName } from './model.ts';
 
 type Check = readonly [name: string, broken: (graph: Graph, model: Model) => string | undefined];
 
-const given = (graph: Graph): Set<ValueName> => new Set([...graph.inputs.map((i) => i.name), ...graph.constants.keys()]);
+const given = (graph: Graph): Set<ValueName> =>
+  new Set([...graph.inputs.map((i) => i.name), ...graph.constants.keys()]);
 
 const reads = (node: Node): readonly ValueName[] => [...node.inputs.filter((v) => v !== ''), ...node.captures];
 

@@ -46,4 +46,5 @@ export const runPasses = (model: Model, passes: readonly Pass[], report: Report)
 };
 
 /** The model with another graph; the same model where the graph is the same. */
-export const withGraph = (model: Model, graph: Model['graph']): Model => (graph === model.graph ? model : { ...model, graph });
+export const withGraph = (model: Model, graph: Model['graph']): Model =>
+  graph === model.graph ? model : { ...model, graph };

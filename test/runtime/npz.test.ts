@@ -1,3 +1,4 @@
+/** Reads and writes npz files, and refuses what it must not unpickle. */
 import { zipSync } from 'fflate';
 import { describe, expect, it } from 'vitest';
 import { DataType } from '../../src/graph/model.ts';

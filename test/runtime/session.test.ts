@@ -1,3 +1,4 @@
+/** Sessions run models, and profiles tell what ran. */
 import { onnx } from 'onnx-proto';
 import { describe, expect, it } from 'vitest';
 import { CompileError } from '../../src/diagnostics/diagnostic.ts';

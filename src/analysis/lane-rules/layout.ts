@@ -46,8 +46,7 @@ export const squeeze: LaneRule = (c) => {
   const dims = c.dims(0);
   const gone = listed(c)?.map((a) => normalAxis(a, axes.length)) ?? dims?.flatMap((d, i) => (isOne(d) ? [i] : []));
   if (gone === undefined) return undefined;
-  for (const axis of gone)
-    if (isLabelled(axes[axis] as Axis)) c.say('lost', 0, axis, 'Squeeze removes the token axis');
+  for (const axis of gone) if (isLabelled(axes[axis] as Axis)) c.say('lost', 0, axis, 'Squeeze removes the token axis');
   return [axes.filter((_, i) => !gone.includes(i))];
 };
 
@@ -55,7 +54,10 @@ export const squeeze: LaneRule = (c) => {
 const regroup = (factors: readonly Factor[], outDims: readonly Dim[]): Axis[] | undefined => {
   if (outDims.length === 1) return [settleGrid(factors)];
   if (!factors.some((f) => f.tokens !== undefined || f.grid !== undefined)) return outDims.map(plainAxis);
-  const groups = matchReshape(factors.map((f) => f.dim), outDims);
+  const groups = matchReshape(
+    factors.map((f) => f.dim),
+    outDims,
+  );
   if (groups === undefined) return undefined;
   const out: Axis[] = outDims.map(plainAxis);
   for (const group of groups) {
@@ -97,13 +99,16 @@ export const expand: LaneRule = (c) => {
 /** Tokens side by side. A learned token beside one lane joins it; beside two lanes it is nobody's. */
 const besides = (parts: readonly Axis[]): Axis | undefined => {
   const labelled = parts.map(tokensOf);
-  if (parts.some((part, i) => labelled[i] === undefined && (part.length !== 1 || part[0]?.grid !== undefined))) return undefined;
+  if (parts.some((part, i) => labelled[i] === undefined && (part.length !== 1 || part[0]?.grid !== undefined)))
+    return undefined;
   const lone = labelled.filter((t) => t !== undefined);
-  const [host] = lone[0] ?? [];
-  const joins = lone.length === 1 && lone[0]?.length === 1 && host?.version === '';
-  if (joins && host !== undefined) return tokensAxis([{ ...host, length: sumDims(parts.map(axisDim)) }]);
+  const [host, ...others] = lone.flat();
+  if (host?.version === '' && others.length === 0)
+    return tokensAxis([{ ...host, length: sumDims(parts.map(axisDim)) }]);
   return tokensAxis(
-    parts.flatMap((part, i): readonly Segment[] => labelled[i] ?? [{ lane: 'other', length: axisDim(part), version: '' }]),
+    parts.flatMap(
+      (part, i): readonly Segment[] => labelled[i] ?? [{ lane: 'other', length: axisDim(part), version: '' }],
+    ),
   );
 };
 
@@ -111,7 +116,8 @@ const besides = (parts: readonly Axis[]): Axis | undefined => {
 const linesUp = (a: Axis, b: Axis): boolean => {
   const ta = tokensOf(a);
   const tb = tokensOf(b);
-  if (ta === undefined || tb === undefined) return !isLabelled(a) || !isLabelled(b) ? !isShortened(a) && !isShortened(b) : false;
+  if (ta === undefined || tb === undefined)
+    return !isLabelled(a) || !isLabelled(b) ? !isShortened(a) && !isShortened(b) : false;
   return (
     ta.length === tb.length &&
     ta.every((s, k) => s.lane === tb[k]?.lane && s.version === tb[k].version && sameDim(s.length, tb[k].length))
@@ -133,7 +139,8 @@ export const concat: LaneRule = (c) => {
       result.push(laid);
       continue;
     }
-    const lead = parts.find(isLabelled) ?? (parts[0] as Axis);
+    const lead = parts.find(isLabelled) ?? parts[0];
+    if (lead === undefined) return undefined;
     parts.forEach((part, i) => {
       if (isLabelled(lead) && !linesUp(lead, part)) c.say('conflict', i, axis, 'Concat lines up tokens that differ');
     });

@@ -3,7 +3,7 @@
  * ones check that their operands agree about the tokens on every axis.
  */
 import { intOf } from '../../graph/tensors.ts';
-import { constDim } from "../dim.ts";
+import { constDim } from '../dim.ts';
 import { axisDim, plainAxis, isLabelled, meet, type Axis } from '../labels.ts';
 import { axesOf, isOne, normalAxis, type LaneContext, type LaneRule } from './context.ts';
 
@@ -29,7 +29,8 @@ export const elementwise: LaneRule = (c) => {
         return;
       }
       const meeting = meet(met, own);
-      if (meeting.fault !== undefined) c.say('conflict', i, axis - (rank - (operand as readonly Axis[]).length), meeting.fault);
+      if (meeting.fault !== undefined)
+        c.say('conflict', i, axis - (rank - (operand as readonly Axis[]).length), meeting.fault);
       met = meeting.axis;
     });
     const dim = out?.[axis];

@@ -12,7 +12,10 @@ const endMarker = 2 ** 31 - 1;
 
 /** Segments between two offsets, where both fall on borders between them. */
 const wholeSegments = (tokens: readonly Segment[], start: Dim, end: Dim): readonly Segment[] | undefined => {
-  const borders = tokens.reduce<Dim[]>((list, s) => [...list, addDims(list[list.length - 1] as Dim, s.length)], [constDim(0)]);
+  const borders = tokens.reduce<Dim[]>(
+    (list, s) => [...list, addDims(list[list.length - 1] as Dim, s.length)],
+    [constDim(0)],
+  );
   const from = borders.findIndex((b) => sameDim(b, start));
   const to = borders.findIndex((b) => sameDim(b, end));
   return from < 0 || to < 0 || to <= from ? undefined : tokens.slice(from, to);
@@ -27,7 +30,17 @@ export const gather: LaneRule = (c) => {
   if (isLabelled(on)) {
     const at = c.ints(1)?.values;
     const position = at?.length === 1 ? at[0] : undefined;
-    c.say('read', 0, axis, position === undefined ? 'Gather reads tokens at positions computed from data' : 'Gather reads one token by position', position === undefined ? { kind: 'data', index: c.node.inputs[1] ?? '' } : { kind: 'position', at: position, input: 1 });
+    c.say(
+      'read',
+      0,
+      axis,
+      position === undefined
+        ? 'Gather reads tokens at positions computed from data'
+        : 'Gather reads one token by position',
+      position === undefined
+        ? { kind: 'data', index: c.node.inputs[1] ?? '' }
+        : { kind: 'position', at: position, input: 1 },
+    );
   }
   return [[...data.slice(0, axis), ...index, ...data.slice(axis + 1)]];
 };
@@ -42,8 +55,13 @@ export const gatherByData: LaneRule = (c) => {
     const index = axesOf(c, 1);
     data.forEach((on, i) => {
       if (!isLabelled(on)) return;
-      if (i === axis) c.say('read', 0, axis, 'GatherElements reads tokens at positions computed from data', { kind: 'data', index: c.node.inputs[1] ?? '' });
-      else if (index === undefined || !isLabelled(index[i] as Axis)) c.say('lost', 0, i, 'GatherElements reads only part of the tokens');
+      if (i === axis)
+        c.say('read', 0, axis, 'GatherElements reads tokens at positions computed from data', {
+          kind: 'data',
+          index: c.node.inputs[1] ?? '',
+        });
+      else if (index === undefined || !isLabelled(index[i] as Axis))
+        c.say('lost', 0, i, 'GatherElements reads only part of the tokens');
     });
     return [data.map((on, i) => (i === axis ? (index?.[i] ?? plainAxis(out[i] as Dim)) : on))];
   }
@@ -53,12 +71,16 @@ export const gatherByData: LaneRule = (c) => {
   return [out.map(plainAxis)];
 };
 
-const bounds = (c: LaneContext): { axes: readonly number[]; starts: readonly Dim[]; ends: readonly Dim[]; steps: readonly number[] } | undefined => {
+const bounds = (
+  c: LaneContext,
+): { axes: readonly number[]; starts: readonly Dim[]; ends: readonly Dim[]; steps: readonly number[] } | undefined => {
   const dims = (values: readonly number[] | undefined): readonly Dim[] | undefined => values?.map(constDim);
   const starts = dims(intsOf(c.node, 'starts')) ?? c.ints(1)?.values;
   const ends = dims(intsOf(c.node, 'ends')) ?? c.ints(2)?.values;
   if (starts === undefined || ends === undefined) return undefined;
-  const axes = intsOf(c.node, 'axes') ?? (c.node.inputs[3] ? c.ints(3)?.values.map((d) => dimValue(d) ?? Number.NaN) : starts.map((_, i) => i));
+  const axes =
+    intsOf(c.node, 'axes') ??
+    (c.node.inputs[3] ? c.ints(3)?.values.map((d) => dimValue(d) ?? Number.NaN) : starts.map((_, i) => i));
   const steps = c.node.inputs[4] ? c.ints(4)?.values.map((d) => dimValue(d) ?? Number.NaN) : starts.map(() => 1);
   return axes && steps && { axes, starts, ends, steps };
 };
@@ -81,7 +103,11 @@ export const slice: LaneRule = (c) => {
   const result = [...data];
   if (cut === undefined) {
     data.forEach((on, axis) => {
-      if (isLabelled(on)) c.say('read', 0, axis, 'Slice cuts the tokens at positions computed from data', { kind: 'data', index: c.node.inputs[1] ?? '' });
+      if (isLabelled(on))
+        c.say('read', 0, axis, 'Slice cuts the tokens at positions computed from data', {
+          kind: 'data',
+          index: c.node.inputs[1] ?? '',
+        });
     });
     return [out.map(plainAxis)];
   }
@@ -99,7 +125,15 @@ export const slice: LaneRule = (c) => {
     const kept = cut.steps[i] === 1 && tokens !== undefined ? wholeSegments(tokens, start, end) : undefined;
     if (kept !== undefined && kept.length === tokens?.length) return;
     const toEnd = sameDim(end, axisDim(on));
-    c.say('read', 0, axis, kept ? 'Slice cuts the tokens at a border between lanes' : 'Slice reads tokens by position', cut.steps[i] === 1 ? { kind: 'range', start, ...(!toEnd && { end }) } : { kind: 'data', index: c.node.inputs[1] ?? '' });
+    c.say(
+      'read',
+      0,
+      axis,
+      kept ? 'Slice cuts the tokens at a border between lanes' : 'Slice reads tokens by position',
+      cut.steps[i] === 1
+        ? { kind: 'range', start, ...(!toEnd && { end }) }
+        : { kind: 'data', index: c.node.inputs[1] ?? '' },
+    );
     result[axis] = kept ? tokensAxis(kept) : plainAxis(dim);
   });
   return [result];
@@ -128,9 +162,17 @@ export const reduction: LaneRule = (c) => {
   const data = axesOf(c, 0);
   if (data === undefined) return undefined;
   const single = c.node.op.startsWith('Arg') ? [intOf(c.node, 'axis', 0)] : undefined;
-  const given = single ?? intsOf(c.node, 'axes') ?? (c.node.inputs[1] ? c.ints(1)?.values.map((d) => dimValue(d) ?? Number.NaN) : undefined);
+  const given =
+    single ??
+    intsOf(c.node, 'axes') ??
+    (c.node.inputs[1] ? c.ints(1)?.values.map((d) => dimValue(d) ?? Number.NaN) : undefined);
   const noop = intOf(c.node, 'noop_with_empty_axes', 0) === 1;
-  const axes = given === undefined || given.length === 0 ? (noop ? [] : data.map((_, i) => i)) : given.map((a) => normalAxis(a, data.length));
+  const axes =
+    given === undefined || given.length === 0
+      ? noop
+        ? []
+        : data.map((_, i) => i)
+      : given.map((a) => normalAxis(a, data.length));
   for (const axis of axes)
     if (isLabelled(data[axis] ?? [])) c.say('mixes', 0, axis, `${c.node.op} reduces over the tokens`);
   const keep = intOf(c.node, 'keepdims', 1) === 1;
@@ -141,10 +183,14 @@ export const reduction: LaneRule = (c) => {
 export const alongAxis: LaneRule = (c) => {
   const data = axesOf(c, 0);
   if (data === undefined) return undefined;
-  const given = c.node.op === 'CumSum' ? dimValue(c.ints(1)?.values[0] ?? constDim(Number.NaN)) : intOf(c.node, 'axis', -1);
+  const given =
+    c.node.op === 'CumSum' ? dimValue(c.ints(1)?.values[0] ?? constDim(Number.NaN)) : intOf(c.node, 'axis', -1);
   const axis = given === undefined ? undefined : normalAxis(given, data.length);
   data.forEach((on, i) => {
-    if (isLabelled(on) && (axis === undefined || Number.isNaN(axis) || i === axis)) c.say('lost', 0, i, `${c.node.op} runs along the tokens`);
+    if (isLabelled(on) && (axis === undefined || Number.isNaN(axis) || i === axis))
+      c.say('lost', 0, i, `${c.node.op} runs along the tokens`);
   });
-  return c.node.outputs.map((_, o) => data.map((a, i) => (i === axis ? plainAxis(c.outDims(o)?.[i] ?? axisDim(a)) : a)));
+  return c.node.outputs.map((_, o) =>
+    data.map((a, i) => (i === axis ? plainAxis(c.outDims(o)?.[i] ?? axisDim(a)) : a)),
+  );
 };

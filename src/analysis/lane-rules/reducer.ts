@@ -11,7 +11,9 @@ export const tokenReduce: LaneRule = (c) => {
   const out = c.outDims(0);
   const [segment] = on ?? [];
   if (tokens === undefined || out === undefined || on?.length !== 1 || segment === undefined) return undefined;
-  const shortened = tokensAxis([{ lane: segment.lane, length: out[1] as NonNullable<(typeof out)[number]>, version: c.node.outputs[0] ?? '' }]);
+  const shortened = tokensAxis([
+    { lane: segment.lane, length: out[1] as NonNullable<(typeof out)[number]>, version: c.node.outputs[0] ?? '' },
+  ]);
   const [batch, whole, width] = tokens as [(typeof tokens)[number], (typeof tokens)[number], (typeof tokens)[number]];
   return [
     [batch, shortened, width],

@@ -1,0 +1,72 @@
+/**
+ * `npm run bench -- speed|compile-cost [MODEL...]`: benchmarks, never run as tests. Figures mean something only on a
+ * machine that does nothing else; the load is printed with them.
+ *
+ *   --threads N      threads of ONNX Runtime (speed; 2)
+ *   --batches LIST   batch sizes and pairs of runs, such as 1:15,4:11,16:7 (speed)
+ *   --runs N         copies and compilations (compile-cost; 5)
+ *   --folder DIR     where compiled models go (bench/cache)
+ */
+import { existsSync } from 'node:fs';
+import { cpus, loadavg } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { compileCost } from './compile-cost.ts';
+import { defaultModel, speed } from './speed.ts';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+
+const options = {
+  threads: { type: 'string', default: '2' },
+  batches: { type: 'string', default: '1:15,4:11,16:7' },
+  runs: { type: 'string', default: '5' },
+  folder: { type: 'string', default: join(root, 'bench/cache') },
+} as const;
+
+const count = (flag: string, text: string): number => {
+  const value = Number(text);
+  if (!Number.isInteger(value) || value < 1) throw new Error(`${flag} takes whole numbers from 1 on, found "${text}"`);
+  return value;
+};
+
+const print = (line: string): void => {
+  console.log(line);
+};
+
+const machine = (): string => {
+  const [cpu] = cpus();
+  return `${cpu?.model.trim() ?? 'unknown processor'}, ${cpus().length} cores, Node ${process.version}, load ${loadavg()
+    .map((load) => load.toFixed(2))
+    .join(' ')}`;
+};
+
+const main = async (): Promise<void> => {
+  const { values, positionals } = parseArgs({ options, allowPositionals: true });
+  const [command, ...given] = positionals;
+  const missing = given.find((path) => !existsSync(path));
+  if (missing !== undefined) throw new Error(`${missing} does not exist`);
+  const models = (): readonly string[] => (given.length > 0 ? given : [defaultModel(root)]);
+  if (command === 'speed') {
+    const batches = values.batches.split(',').map((item) => {
+      const [batch = '', pairs = '7'] = item.split(':');
+      return [count('--batches', batch), count('--batches', pairs)] as const;
+    });
+    const request = { models: models(), threads: count('--threads', values.threads), batches, folder: values.folder };
+    print(machine());
+    await speed(request, print);
+  } else if (command === 'compile-cost') {
+    const program = join(root, 'dist/src/cli.js');
+    if (!existsSync(program)) throw new Error(`${program} does not exist; run \`npm run build\` first`);
+    const request = { models: models(), runs: count('--runs', values.runs), folder: values.folder, program };
+    print(machine());
+    await compileCost(request, print);
+  } else throw new Error('usage: npm run bench -- speed|compile-cost [MODEL...]');
+};
+
+try {
+  await main();
+} catch (error) {
+  console.error(error instanceof Error ? error.message : String(error));
+  process.exitCode = 1;
+}

@@ -4,15 +4,18 @@
  * node, axis and reason (semantics.md, Always).
  */
 import { findAttention, type AttentionPattern } from '../src/analysis/attention.ts';
-import { isShortened } from '../src/analysis/labels.ts';
+import { isShortened, tokensOf } from '../src/analysis/labels.ts';
 import type { LaneHints } from '../src/analysis/lane-births.ts';
 import { lanesOf, readsShortened, type LaneEvent } from '../src/analysis/lanes.ts';
 import { dimValue, sameDim } from '../src/analysis/dim.ts';
 import { shapesOf } from '../src/analysis/shapes.ts';
+import { sizesUsedAsData } from '../src/analysis/size-uses.ts';
 import { CompileError } from '../src/diagnostics/diagnostic.ts';
 import * as say from '../src/diagnostics/messages.ts';
 import type { Model, Node, ValueName } from '../src/graph/model.ts';
 import { usesOf } from '../src/graph/uses.ts';
+import { TOKEN_REDUCE } from '../src/reduction/token-reduce/contract.ts';
+import { invariant } from '../src/support/assert.ts';
 import type { Settled } from './insertion/session.ts';
 
 const describe = (node: Node): string => `${node.op}${node.name === '' ? '' : ` "${node.name}"`}`;
@@ -49,6 +52,22 @@ export const proveLanes = (
     if (kind === 'conflict' && selfSeeing.has(node) && agreesInLength(model, node)) continue;
     if (kind === 'read' && node.outputs.every((o) => settled.remapped.has(o) || !isRead(model, o))) continue;
     refuse(event);
+  }
+  for (const { node, value } of sizesUsedAsData(model, lanes))
+    if (!owned.has(node))
+      refuse({
+        node,
+        value,
+        axis: 0,
+        kind: 'lost',
+        reason: 'it computes with the number of tokens, which is another one now',
+      });
+  for (const node of model.graph.nodes) {
+    // Were a shortened lane lost sight of, everything behind it would go unproven.
+    const [tokens] = node.outputs;
+    if (node.domain !== TOKEN_REDUCE.domain || tokens === undefined) continue;
+    const known = tokensOf(lanes.of(tokens)?.[1]);
+    invariant(known?.length === 1 && known[0]?.version === tokens, `the tokens "${tokens}" cannot be traced`);
   }
   for (const { name } of model.graph.outputs)
     if (lanes.of(name)?.some(isShortened)) throw new CompileError(say.outputCarriesTokens(name, 'shortened'));

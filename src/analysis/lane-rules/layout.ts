@@ -84,14 +84,21 @@ export const followReshape = (axes: readonly Axis[], outDims: readonly Dim[]): [
   return laid && [laid];
 };
 
+/** Broadcasting to a shape: a token axis may meet its own length or 1 there, nothing else. */
 export const expand: LaneRule = (c) => {
   const axes = axesOf(c, 0);
   const out = c.outDims(0);
   if (axes === undefined || out === undefined) return undefined;
+  const asked = c.ints(1)?.values;
   return [
     out.map((dim, i) => {
-      const own = axes[i - (out.length - axes.length)];
-      return own === undefined || (!isLabelled(own) && isOne(own[0]?.dim)) ? plainAxis(dim) : own;
+      const at = i - (out.length - axes.length);
+      const own = axes[at];
+      if (own === undefined || (!isLabelled(own) && isOne(own[0]?.dim))) return plainAxis(dim);
+      const size = asked?.[i - (out.length - asked.length)];
+      if (isLabelled(own) && size !== undefined && !isOne(size) && !sameDim(size, axisDim(own)))
+        c.say('conflict', 0, at, 'Expand names another number of tokens');
+      return own;
     }),
   ];
 };

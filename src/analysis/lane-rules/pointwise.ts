@@ -2,6 +2,7 @@
  * Operators that work on each element, or on each token's own features: they keep one row per token. Elementwise
  * ones check that their operands agree about the tokens on every axis.
  */
+import { opsetOf } from '../../graph/model.ts';
 import { intOf } from '../../graph/tensors.ts';
 import { constDim } from '../dim.ts';
 import { axisDim, plainAxis, isLabelled, meet, type Axis } from '../labels.ts';
@@ -65,11 +66,15 @@ export const normalisation: LaneRule = (c) => {
 /** A reduced axis: size 1, no tokens. */
 export const plainOne: Axis = [{ dim: constDim(1) }];
 
-/** Softmax over one axis: right in attention, where the pattern owns it. */
+/** Softmax over one axis (before opset 13: over that axis and all behind it): right in attention, where the pattern owns it. */
 export const softmax: LaneRule = (c) => {
   const axes = axesOf(c, 0);
   if (axes === undefined) return undefined;
-  const axis = normalAxis(intOf(c.node, 'axis', -1), axes.length);
-  mixesTokens(c, 0, axis, axes, `${c.node.op} over the tokens outside a recognised attention`);
+  const flattens = opsetOf(c.model) < 13;
+  const from = normalAxis(intOf(c.node, 'axis', flattens ? 1 : -1), axes.length);
+  axes.forEach((_, axis) => {
+    if (axis === from || (flattens && axis > from))
+      mixesTokens(c, 0, axis, axes, `${c.node.op} over the tokens outside a recognised attention`);
+  });
   return [axes];
 };

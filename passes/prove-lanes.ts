@@ -42,9 +42,10 @@ export const proveLanes = (
   // Inside a recognised attention, work across keys is what attention is.
   const owned = new Set(attentions.flatMap((a) => [a.apply, ...a.owned]));
   const selfSeeing = new Set(attentions.flatMap((a) => a.selfSeeing ?? []));
+  const isOurs = (node: Node): boolean => node.outputs.every((o) => settled.written.has(o));
   for (const event of lanes.events) {
     const { node, kind } = event;
-    if (node.outputs.every((o) => settled.written.has(o))) continue;
+    if (isOurs(node)) continue;
     const axis = lanes.of(event.value)?.[event.axis];
     const touched = kind === 'conflict' ? readsShortened(lanes, node) : axis !== undefined && isShortened(axis);
     if (!touched) continue;
@@ -54,7 +55,7 @@ export const proveLanes = (
     refuse(event);
   }
   for (const { node, value } of sizesUsedAsData(model, lanes))
-    if (!owned.has(node))
+    if (!owned.has(node) && !isOurs(node))
       refuse({
         node,
         value,

@@ -128,6 +128,12 @@ const isWeight = (c: PatternContext, value: ValueName): boolean => constantTenso
 
 const passesOn = new Set(['Cast', 'Identity', 'Dropout']);
 
+/** Where(IsNaN(p), 0, p): how exporters spell a softmax whose rows may all be hidden. */
+const replacesNaN = (model: Model, node: Node, probabilities: ValueName): boolean =>
+  node.op === 'Where' &&
+  usesOf(model.graph).producer(node.inputs[0] ?? '')?.op === 'IsNaN' &&
+  node.inputs[2] === probabilities;
+
 /** The product that applies probabilities to values, over casts. */
 const applied = (model: Model, probabilities: ValueName): Node | undefined => {
   const uses = usesOf(model.graph);
@@ -135,7 +141,7 @@ const applied = (model: Model, probabilities: ValueName): Node | undefined => {
   for (let value = queue.shift(); value !== undefined; value = queue.shift())
     for (const { node, input } of uses.consumers(value)) {
       if (isMatMul(node) && input === 0) return node;
-      if (passesOn.has(node.op)) queue.push(node.outputs[0] ?? '');
+      if (passesOn.has(node.op) || replacesNaN(model, node, value)) queue.push(node.outputs[0] ?? '');
     }
   return undefined;
 };

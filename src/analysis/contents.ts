@@ -5,7 +5,7 @@
  */
 import { DataType, type Model, type Node, type ValueName } from '../graph/model.ts';
 import { elementCount, intsOf, readNumbers } from '../graph/tensors.ts';
-import { constantTensor } from '../graph/uses.ts';
+import { constantTensor, usesOf } from '../graph/uses.ts';
 import { memoised } from '../support/memo.ts';
 import { dimValue } from './dim.ts';
 import { shapesOf } from './shapes.ts';
@@ -104,6 +104,7 @@ const feedsLookup: (model: Model) => ReadonlySet<ValueName> = memoised((model) =
 
 export const contentsOf: (model: Model) => (value: ValueName) => Contents | undefined = memoised((model) => {
   const shapes = shapesOf(model);
+  const uses = usesOf(model.graph);
   const known = new Map<ValueName, Contents | undefined>();
   const rank = (value: ValueName): number | undefined => shapes.of(value)?.dims?.length;
   const isOne = (value: ValueName, axis: number): boolean => {
@@ -136,6 +137,9 @@ export const contentsOf: (model: Model) => (value: ValueName) => Contents | unde
     found ??= ofConstant(value);
     if (found === undefined && isMaskInput(model, value))
       found = { among: [0, 1], atLeast: 0, uniform: (facts?.dims ?? []).map((_, axis) => isOne(value, axis)) };
+    // On demand: only what leads to a mask is ever asked for.
+    const node = found === undefined ? uses.producer(value) : undefined;
+    if (node?.outputs[0] === value && node.op !== 'Constant') found = visit(node);
     known.set(value, found);
     return found;
   };
@@ -155,7 +159,6 @@ export const contentsOf: (model: Model) => (value: ValueName) => Contents | unde
   const visit = (node: Node): Contents | undefined => {
     const output = node.outputs[0] ?? '';
     const outRank = rank(output);
-    const first = of(node.inputs[0] ?? '');
     if (outRank === undefined || node.domain !== '') return undefined;
     const axes = Array.from({ length: outRank }, (_, axis) => axis);
     const plain = axes.map((axis) => isOne(output, axis));
@@ -183,6 +186,7 @@ export const contentsOf: (model: Model) => (value: ValueName) => Contents | unde
     }
     if (node.op === 'Cast') {
       const attr = node.attrs['to'];
+      const first = of(node.inputs[0] ?? '');
       const set =
         first?.among && among(first.among.map((v) => castTo(v, attr?.kind === 'int' ? attr.value : DataType.FLOAT)));
       return finish(
@@ -207,6 +211,7 @@ export const contentsOf: (model: Model) => (value: ValueName) => Contents | unde
       return finish(set, set ? Math.min(...set) : -Infinity, plain);
     }
     if (movers.has(node.op)) {
+      const first = of(node.inputs[0] ?? '');
       const uniform = movedUniform(node, outRank) ?? plain;
       return finish(first?.among, first?.atLeast ?? -Infinity, uniform);
     }
@@ -242,10 +247,5 @@ export const contentsOf: (model: Model) => (value: ValueName) => Contents | unde
     }
   };
 
-  for (const node of model.graph.nodes) {
-    const output = node.outputs[0] ?? '';
-    if (node.op === 'Constant' || of(output) !== undefined) continue;
-    known.set(output, visit(node));
-  }
   return of;
 });

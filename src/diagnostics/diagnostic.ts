@@ -21,6 +21,16 @@ export interface Diagnostic {
   readonly fix?: string;
 }
 
+type Details = Pick<Diagnostic, 'at' | 'notes' | 'fix'>;
+const saying =
+  (severity: Severity) =>
+  (code: string, message: string, details: Details = {}): Diagnostic => ({ code, severity, message, ...details });
+
+/** Builders of the messages files. */
+export const error = saying('error');
+export const warning = saying('warning');
+export const note = saying('note');
+
 /** A refusal: the model or the data cannot be handled. Exit code 1, nothing written. */
 export class CompileError extends Error {
   override readonly name = 'CompileError';

@@ -2,20 +2,7 @@
  * What the command line says: flags it cannot use, files it will not touch, runs that show a fault, bugs of our own.
  * One builder per code, sorted by code; knows no terminal, callers pass names and figures in.
  */
-import type { Diagnostic } from './diagnostic.ts';
-
-const error = (code: string, message: string, more: Partial<Diagnostic> = {}): Diagnostic => ({
-  code,
-  severity: 'error',
-  message,
-  ...more,
-});
-const warning = (code: string, message: string, more: Partial<Diagnostic> = {}): Diagnostic => ({
-  code,
-  severity: 'warning',
-  message,
-  ...more,
-});
+import { error, warning, type Diagnostic } from './diagnostic.ts';
 
 const seeHelp = 'see pumer-compile --help';
 const didYouMean = (suggestion: string | undefined, otherwise: string): { fix: string } => ({

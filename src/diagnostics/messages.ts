@@ -2,26 +2,7 @@
  * What the compiler says about models and plans: one builder per code, sorted by code. No sentence a user reads is
  * written anywhere else (see the other messages files for files, the runtime and the command line).
  */
-import type { Diagnostic, Place } from './diagnostic.ts';
-
-const error = (code: string, message: string, more: Partial<Diagnostic> = {}): Diagnostic => ({
-  code,
-  severity: 'error',
-  message,
-  ...more,
-});
-const warning = (code: string, message: string, more: Partial<Diagnostic> = {}): Diagnostic => ({
-  code,
-  severity: 'warning',
-  message,
-  ...more,
-});
-const note = (code: string, message: string, more: Partial<Diagnostic> = {}): Diagnostic => ({
-  code,
-  severity: 'note',
-  message,
-  ...more,
-});
+import { error, note, warning, type Diagnostic, type Place } from './diagnostic.ts';
 
 const inspectHint = 'run `pumer-compile inspect` on the model to see its lanes and layers';
 

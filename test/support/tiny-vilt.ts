@@ -67,7 +67,7 @@ export const tinyVilt = (options: TinyOptions = {}): Tiny => {
     to_keys: 'i[4]:0,1,1,-1',
   };
   const nodes: string[] = [];
-  const weight = (name: string, dims: readonly number[], spread = 0.6): string => {
+  const weight = (name: string, dims: readonly number[], spread = norm ? 0.6 : 0.25): string => {
     const numbers = Array.from({ length: count(dims) }, () => Math.fround(spread * random.normal()));
     weights.set(name, numbers);
     values[name] = `f[${dims.join()}]:${numbers.join()}`;
@@ -75,11 +75,16 @@ export const tinyVilt = (options: TinyOptions = {}): Tiny => {
   };
   const normed = (x: string, name: string): string => {
     if (!norm) return x;
-    nodes.push(`${name} = LayerNormalization(${x}, ${weight(`${name}_g`, [width])}, ${weight(`${name}_b`, [width], 0.2)}) axis=-1 epsilon=0.00001`);
+    nodes.push(
+      `${name} = LayerNormalization(${x}, ${weight(`${name}_g`, [width])}, ${weight(`${name}_b`, [width], 0.2)}) axis=-1 epsilon=0.00001`,
+    );
     return name;
   };
   const dense = (x: string, name: string, from: number, to: number): string => {
-    nodes.push(`${name}_m = MatMul(${x}, ${weight(`${name}_w`, [from, to])})`, `${name} = Add(${name}_m, ${weight(`${name}_c`, [to], 0.2)})`);
+    nodes.push(
+      `${name}_m = MatMul(${x}, ${weight(`${name}_w`, [from, to])})`,
+      `${name} = Add(${name}_m, ${weight(`${name}_c`, [to], 0.2)})`,
+    );
     return name;
   };
 
@@ -118,7 +123,11 @@ export const tinyVilt = (options: TinyOptions = {}): Tiny => {
       `value${k} = Transpose(v${k}_r) perm=[0,2,1,3]`,
       `product${k} = MatMul(query${k}, key${k})`,
       `scores${k} = Mul(product${k}, scale)`,
-      ...(mask === 'additive' ? [`masked${k} = Add(scores${k}, bias)`] : mask === 'where' ? [`masked${k} = Where(padded, minimum, scores${k})`] : []),
+      ...(mask === 'additive'
+        ? [`masked${k} = Add(scores${k}, bias)`]
+        : mask === 'where'
+          ? [`masked${k} = Where(padded, minimum, scores${k})`]
+          : []),
       `probs${k} = Softmax(${mask === 'none' ? 'scores' : 'masked'}${k}) axis=-1`,
       `context${k} = MatMul(probs${k}, value${k})`,
       `context${k}_t = Transpose(context${k}) perm=[0,2,1,3]`,
@@ -178,9 +187,18 @@ export interface TinyFeeds {
   readonly pixels: readonly (readonly number[])[];
 }
 
-/** `padding`: PAD at the end of each row's text; one entry a row. */
+const shuffled = (random: Random, n: number): number[] => {
+  const order = Array.from({ length: n }, (_, i) => i);
+  for (let i = n - 1; i > 0; i--) {
+    const j = random.int(0, i);
+    [order[i], order[j]] = [order[j] ?? 0, order[i] ?? 0];
+  }
+  return order;
+};
+
+/** `padding`: PAD at the end of each row's text; one entry a row. No word occurs twice in a row: no ties. */
 export const tinyFeeds = (random: Random, padding: readonly number[], text = words): TinyFeeds => ({
-  ids: padding.map(() => Array.from({ length: text }, () => random.int(0, vocabulary - 1))),
+  ids: padding.map(() => shuffled(random, vocabulary).slice(0, text)),
   mask: padding.map((pad) => Array.from({ length: text }, (_, i) => (i < text - pad ? 1 : 0))),
   pixels: padding.map(() => Array.from({ length: 3 * 16 * 16 }, () => Math.fround(random.normal()))),
 });
@@ -194,6 +212,9 @@ export const tensorsOf = ({ ids, mask, pixels }: TinyFeeds): Map<string, TensorD
   return new Map([
     ['input_ids', ints(ids)],
     ['attention_mask', ints(mask)],
-    ['pixel_values', { dataType: DataType.FLOAT, dims: [pixels.length, 3, 16, 16], data: Float32Array.from(pixels.flat()) }],
+    [
+      'pixel_values',
+      { dataType: DataType.FLOAT, dims: [pixels.length, 3, 16, 16], data: Float32Array.from(pixels.flat()) },
+    ],
   ]);
 };

@@ -48,16 +48,16 @@ export const matMul: LaneRule = (c) => {
   return axes && [axes];
 };
 
-/** Gemm: a bias C that has a row per token must line up with the rows. */
+/** Gemm: a bias C with one entry per token must line up with the tokens, among rows or columns. */
 export const gemm: LaneRule = (c) => {
   const axes = product(c, intOf(c.node, 'transA', 0) === 1, intOf(c.node, 'transB', 0) === 1);
   const bias = c.node.inputs[2] ? axesOf(c, 2) : [];
   if (axes === undefined || bias === undefined) return undefined;
-  const row = bias.length === 2 ? (bias[0] as Axis) : undefined;
-  if (row !== undefined && !isOne(axisDim(row))) {
-    const meeting = meet(axes[0] as Axis, row);
-    if (meeting.fault !== undefined) c.say('conflict', 2, 0, meeting.fault);
-  }
+  bias.forEach((own, i) => {
+    if (isOne(axisDim(own)) && !isLabelled(own)) return;
+    const meeting = meet(axes[2 - bias.length + i] as Axis, own);
+    if (meeting.fault !== undefined) c.say('conflict', 2, i, meeting.fault);
+  });
   return [axes];
 };
 

@@ -4,7 +4,7 @@
  */
 import { intOf, intsOf } from '../../graph/tensors.ts';
 import { addDims, constDim, dimValue, sameDim, sumDims, type Dim } from '../dim.ts';
-import { axisDim, isLabelled, plainAxis, tokensAxis, tokensOf, type Axis, type Segment } from '../labels.ts';
+import { axisDim, isLabelled, meet, plainAxis, tokensAxis, tokensOf, type Axis, type Segment } from '../labels.ts';
 import { axesOf, normalAxis, type LaneContext, type LaneRule } from './context.ts';
 import { plainOne } from './pointwise.ts';
 
@@ -52,18 +52,23 @@ export const gatherByData: LaneRule = (c) => {
   if (data === undefined || out === undefined) return undefined;
   if (c.node.op === 'GatherElements') {
     const axis = normalAxis(intOf(c.node, 'axis', 0), data.length);
-    const index = axesOf(c, 1);
-    data.forEach((on, i) => {
-      if (!isLabelled(on)) return;
-      if (i === axis)
-        c.say('read', 0, axis, 'GatherElements reads tokens at positions computed from data', {
-          kind: 'data',
-          index: c.node.inputs[1] ?? '',
-        });
-      else if (index === undefined || !isLabelled(index[i] as Axis))
-        c.say('lost', 0, i, 'GatherElements reads only part of the tokens');
+    const index = axesOf(c, 1) ?? out.map(plainAxis);
+    const result = data.map((on, i) => {
+      const at = index[i] ?? plainAxis(out[i] as Dim);
+      if (i === axis) {
+        if (isLabelled(on))
+          c.say('read', 0, axis, 'GatherElements reads tokens at positions computed from data', {
+            kind: 'data',
+            index: c.node.inputs[1] ?? '',
+          });
+        return at;
+      }
+      // Beside the gathered axis, row i of the index is read from row i of the data.
+      const meeting = meet(on, at);
+      if (meeting.fault !== undefined) c.say('conflict', 1, i, `GatherElements ${meeting.fault}`);
+      return meeting.axis;
     });
-    return [data.map((on, i) => (i === axis ? (index?.[i] ?? plainAxis(out[i] as Dim)) : on))];
+    return [result];
   }
   data.forEach((on, i) => {
     if (isLabelled(on)) c.say('lost', 0, i, 'GatherND reads tokens at positions computed from data');
@@ -103,11 +108,8 @@ export const slice: LaneRule = (c) => {
   const result = [...data];
   if (cut === undefined) {
     data.forEach((on, axis) => {
-      if (isLabelled(on))
-        c.say('read', 0, axis, 'Slice cuts the tokens at positions computed from data', {
-          kind: 'data',
-          index: c.node.inputs[1] ?? '',
-        });
+      // A start in the text says nothing of the end: no index that could be vouched for.
+      if (isLabelled(on)) c.say('read', 0, axis, 'Slice cuts the tokens at positions computed from data');
     });
     return [out.map(plainAxis)];
   }

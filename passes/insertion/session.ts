@@ -3,7 +3,7 @@
  * and the weight of each token (semantics.md: the mask of `pumer`, the sizes of `safe`).
  */
 import type { Attention } from '../../src/analysis/attention.ts';
-import { dimValue } from '../../src/analysis/dim.ts';
+import { dimText, dimValue, sameDim } from '../../src/analysis/dim.ts';
 import { tokensOf, type Segment } from '../../src/analysis/labels.ts';
 import { maskFactsOf, type MaskFacts } from '../../src/analysis/mask-facts.ts';
 import type { Understanding } from '../../src/analysis/understanding.ts';
@@ -82,13 +82,20 @@ export const plannedTokens = (s: Insertion, attention: Attention, side: 'query' 
 const originalLength = (s: Insertion, segment: Segment): Size => {
   const size = dimValue(segment.length);
   if (size !== undefined) return size;
-  return once(s, `length:${segment.lane}`, () => {
+  return once(s, `length:${segment.lane}:${dimText(segment.length)}`, () => {
     for (const node of s.u.model.graph.nodes)
       for (const value of node.outputs) {
         const labels = s.u.lanes.of(value);
         const axis = labels?.findIndex((a) => {
           const tokens = tokensOf(a);
-          return tokens?.length === 1 && tokens[0]?.lane === segment.lane && tokens[0].version === '';
+          const [run] = tokens ?? [];
+          // Lookups of other inputs may pass for this lane until they join another: only the length tells.
+          return (
+            tokens?.length === 1 &&
+            run?.lane === segment.lane &&
+            run.version === '' &&
+            sameDim(run.length, segment.length)
+          );
         });
         if (axis !== undefined && axis >= 0) return s.emitter('lengths').length(value, axis);
       }

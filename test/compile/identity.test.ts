@@ -108,8 +108,16 @@ describe('reduced models', () => {
   it.each(eachTwice)('%s %s: a row does not depend on the others', async (_, semantics, fixture) => {
     const model = reduced(fixture, { semantics });
     const feeds = feedsFor(fixture, model, 3, [0, 5, 2]);
-    const [together, ...alone] = await runsOf(model, [feeds, ...[0, 1, 2].map((b) => rowOf(feeds, b))]);
-    alone.forEach((outputs, b) => expectSameBits(rowOf(together!, b), outputs));
+    const batches = [feeds, ...[0, 1, 2].map((b) => rowOf(feeds, b))];
+    const [together, ...alone] = await runsOf(model, batches);
+    // ONNX Runtime's own products round differently at other batch sizes in some models: no more can be asked there.
+    const [whole, ...rows] = await runsOf(loadFixture(fixture), batches);
+    const exact = rows.every((outputs, b) =>
+      [...outputs].every(([name, tensor]) => sameBits(tensor, rowOf(whole!, b).get(name)!)),
+    );
+    alone.forEach((outputs, b) =>
+      exact ? expectSameBits(rowOf(together!, b), outputs) : expectClose(rowOf(together!, b), outputs, 5e-4),
+    );
     // The rows differ, or the test would say nothing.
     expect(sameBits([...alone[0]!.values()][0]!, [...alone[1]!.values()][0]!)).toBe(false);
   });

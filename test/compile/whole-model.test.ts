@@ -8,6 +8,7 @@ import { numbersOf, type TensorData } from '../../src/runtime/tensor-data.ts';
 import { randomFrom } from '../reduction/harness.ts';
 import { byHand, type HandResult } from '../support/tiny-vilt-by-hand.ts';
 import {
+  edited,
   imageTokens,
   modelOfTiny,
   tensorsOf,
@@ -76,7 +77,7 @@ describe.each(['safe', 'pumer'] as const)('--semantics %s', (semantics: Semantic
   it.each(cases)('%s: %s', async (_plan, _name, sites, options) => {
     let checked = 0;
     let effect = 0;
-    for (const seed of [1, 2, 3]) {
+    for (const seed of [1, 2]) {
       const tiny = tinyVilt({ seed, ...options });
       const hand = { tiny, semantics, norm: options.norm ?? true, masked: options.mask !== 'none' };
       const compiled = compiledWith(modelOfTiny(tiny), { plan: { schema_version: 1, semantics, sites } });
@@ -91,7 +92,7 @@ describe.each(['safe', 'pumer'] as const)('--semantics %s', (semantics: Semantic
         effect = Math.max(effect, ...row.map((v, i) => Math.abs(v - unreduced.logits[i]!)));
       });
     }
-    expect(checked).toBeGreaterThanOrEqual(3);
+    expect(checked).toBeGreaterThanOrEqual(2);
     expect(effect).toBeGreaterThan(1e-3);
   });
 
@@ -104,6 +105,55 @@ describe.each(['safe', 'pumer'] as const)('--semantics %s', (semantics: Semantic
       rows.forEach((row, b) => near(row, byHand(hand, feeds, b).logits));
     }
   });
+
+  const lengths = [['fixed', {}] as const, ['open', { text: 'words' }] as const];
+
+  it.each(semantics === 'safe' ? lengths : [])(
+    '%s lengths: tokens read by position are found where they are now',
+    async (_, options) => {
+      const sites = [site(0, 0.2, 0.2, 0.3), site(1, 0.2, 0.2, 0.2)];
+      const tiny = edited(tinyVilt({ seed: 8, ...options }), {
+        after: 'final',
+        nodes: [
+          'image_cls = Gather(final, back_cls) axis=1',
+          'last = Gather(final, back_last) axis=1',
+          'picture_part = Slice(final, picture_from, to_end, second)',
+          'first_seen = Gather(picture_part, cls_at) axis=1',
+          'words_part = Slice(final, first, picture_from, second)',
+          'first_word = Gather(words_part, cls_at) axis=1',
+        ],
+        values: {
+          back_cls: `i[]:${-imageTokens}`,
+          back_last: 'i[]:-1',
+          picture_from: `i[1]:${-imageTokens}`,
+          to_end: 'i[1]:9000000000000000000',
+        },
+        outputs: ['image_cls', 'last', 'first_seen', 'first_word'],
+      });
+      const compiled = compiledWith(modelOfTiny(tiny), { plan: { schema_version: 1, semantics, sites } });
+      expect(compiled.resolved.sites.flatMap((s) => s.lanes.map((l) => [l.protectedStart, l.protectedEnd]))).toEqual([
+        [1, 1],
+        [1, 0],
+        [1, 1],
+        [1, 0],
+      ]);
+      const feeds = tinyFeeds(randomFrom(8), [0, 3, 5]);
+      const outputs = await outputsOf(compiled.model, tensorsOf(feeds));
+      let checked = 0;
+      for (const b of [0, 1, 2]) {
+        const hand = { tiny, semantics, sites, norm: true, masked: true, imageReads: [0, -1] };
+        const { restored, margin } = byHand(hand, feeds, b);
+        if (margin < clear) continue;
+        checked++;
+        const read = (name: string): number[] => rowsOf(outputs.get(name)!)[b]!;
+        near(read('image_cls'), restored[words]!);
+        near(read('first_seen'), restored[words]!);
+        near(read('last'), restored.at(-1)!);
+        near(read('first_word'), restored[0]!);
+      }
+      expect(checked).toBeGreaterThanOrEqual(2);
+    },
+  );
 
   it.each([
     ['fixed', {}],

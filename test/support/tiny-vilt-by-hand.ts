@@ -17,6 +17,8 @@ export interface ByHand {
   readonly norm: boolean;
   /** The mask is in the model; without, PAD is a word like others. */
   readonly masked: boolean;
+  /** Image tokens read by position, negative from the end; words: the first. */
+  readonly imageReads?: readonly number[];
 }
 
 export interface HandResult {
@@ -41,9 +43,13 @@ const softmax = (scores: Row): Row => {
 };
 
 /** Row `b` of the batch. */
-export const byHand = ({ tiny, semantics, sites, norm, masked }: ByHand, feeds: TinyFeeds, b: number): HandResult => {
+export const byHand = (
+  { tiny, semantics, sites, norm, masked, imageReads = [] }: ByHand,
+  feeds: TinyFeeds,
+  b: number,
+): HandResult => {
   const weight = (name: string): readonly number[] => tiny.weights.get(name)!;
-  const rowOf = (name: string, i: number, size = width): Row => weight(name).slice(i * size, (i + 1) * size) as Row;
+  const rowOf = (name: string, i: number, size = width): Row => weight(name).slice(i * size, (i + 1) * size);
   const dense = (x: Matrix, name: string, to: number): Matrix =>
     x.map((row) =>
       range(to).map((j) => row.reduce((s, v, i) => s + v * weight(`${name}_w`)[i * to + j]!, weight(`${name}_c`)[j]!)),
@@ -107,7 +113,7 @@ export const byHand = ({ tiny, semantics, sites, norm, masked }: ByHand, feeds: 
       const [t, i] = lengths;
       const metric = key.map((row) => range(d).map((c) => (row[c]! + row[c + d]!) / heads));
       const idle = siteIsIdle(i, site.prune, semantics);
-      const imageRule = imageCounts(i, site.prune, site.merge, { semantics, protectedCount: 0 });
+      const imageRule = imageCounts(i, site.prune, site.merge, { semantics, protectedCount: imageReads.length });
       const textRule = textCounts(t, site.mergeText, { semantics, protectedCount: 1 }, idle);
       const reduce = (
         from: number,
@@ -127,7 +133,7 @@ export const byHand = ({ tiny, semantics, sites, norm, masked }: ByHand, feeds: 
           metric: [metric.slice(from, to)],
           weight: [w],
           // The answer is read off the first word.
-          protectedPositions: isText ? [0] : [],
+          protectedPositions: isText ? [0] : imageReads,
           ...counts,
         })[0]!;
       const words = reduce(0, t, weights[0], textRule, true);

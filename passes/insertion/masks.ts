@@ -118,6 +118,10 @@ const carryMask = (s: Insertion, attention: Attention): void => {
   const done = `carried:${attention.probabilities}`;
   if (versions.length === 0 || s.shared.has(done) || versions.some((v) => !s.states.has(v))) return;
   s.shared.set(done, '');
+  if (attention.rank !== 4)
+    throw new CompileError(
+      say.maskNotUnderstood('its scores are not [batch, heads, queries, keys]', { node: attention.product.name }),
+    );
   const mask = maskOf(s, attention);
   if (!keys.some((t) => t.version !== '')) {
     carryQueries(s, attention, mask);

@@ -8,7 +8,17 @@
 import type { AttentionPattern, PatternContext } from '../../src/analysis/attention.ts';
 import { dimValue, sameDim, type Dim } from '../../src/analysis/dim.ts';
 import type { Node, ValueName } from '../../src/graph/model.ts';
+import { intOf, intsOf } from '../../src/graph/tensors.ts';
 import { eitherWay, made, maskWithSelf } from './self-seeing-mask.ts';
+
+/** A reduction over the last axis alone that keeps it. */
+const overKeys = (c: PatternContext, node: Node): boolean => {
+  const rank = c.dims(node.inputs[0] ?? '')?.length;
+  const listed = intsOf(node, 'axes');
+  const given = c.size(node.inputs[1] ?? '');
+  const axis = listed === undefined ? given && dimValue(given) : listed.length === 1 ? listed[0] : undefined;
+  return rank !== undefined && (axis === -1 || axis === rank - 1) && intOf(node, 'keepdims', 1) === 1;
+};
 
 const exponential = (
   c: PatternContext,
@@ -17,7 +27,8 @@ const exponential = (
   const exp = made(c, value, 'Exp');
   const shift = exp && made(c, exp.inputs[0] ?? '', 'Sub');
   const max = shift && made(c, shift.inputs[1] ?? '', 'ReduceMax');
-  if (shift === undefined || max === undefined || max.inputs[0] !== shift.inputs[0]) return undefined;
+  if (shift === undefined || max === undefined || max.inputs[0] !== shift.inputs[0] || !overKeys(c, max))
+    return undefined;
   return { scores: shift.inputs[0] ?? '', max, shift };
 };
 
@@ -52,7 +63,7 @@ export const maskedExponentialPattern: AttentionPattern = {
     if (below === undefined) return undefined;
     const sum = eitherWay(below, (s, eps) => (c.constant(eps)?.length === 1 ? made(c, s, 'ReduceSum') : undefined));
     const weighted = sum?.inputs[0];
-    if (sum === undefined || weighted === undefined) return undefined;
+    if (sum === undefined || weighted === undefined || !overKeys(c, sum)) return undefined;
     // With eps / N added to it, or without.
     const above = node.inputs[0] === weighted ? undefined : made(c, node.inputs[0] ?? '', 'Add');
     if (node.inputs[0] !== weighted && above?.inputs.includes(weighted) !== true) return undefined;

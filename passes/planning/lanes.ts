@@ -1,8 +1,8 @@
 /**
  * Plans one lane at one site: checks that its tokens lie where insertion can cut them, and counts them.
  */
-import { constDim, dimValue, type Dim } from '../../src/analysis/dim.ts';
-import { tokensOf, type Segment } from '../../src/analysis/labels.ts';
+import { constDim, dimValue, sameDim, type Dim } from '../../src/analysis/dim.ts';
+import { axisDim, tokensOf, type Segment } from '../../src/analysis/labels.ts';
 import type { Lanes } from '../../src/analysis/lanes.ts';
 import type { LaneSite } from '../../src/analysis/sites.ts';
 import { CompileError } from '../../src/diagnostics/diagnostic.ts';
@@ -67,6 +67,11 @@ export const planLane = (
         `its ${lane} keys are not one run of tokens in a [batch, heads, queries, keys] product`,
         place,
       ),
+    );
+  const [scores, rows] = [product[0], stream?.[0]].map((axis) => axis && axisDim(axis));
+  if (scores === undefined || rows === undefined || !sameDim(scores, rows))
+    throw new CompileError(
+      say.layerNotReducible(planned.layer, 'the first axis of its scores is not the batch', place),
     );
   if (streamRun === undefined || streamRun.version !== run.version || stream?.length !== 3)
     throw new CompileError(

@@ -89,7 +89,9 @@ const trace = (model: Model, hints: LaneHints, shortenings: readonly Shortening[
   for (const node of model.graph.nodes) {
     if (node.op === 'Constant') continue;
     const carried = node.inputs.some((v) => labels.has(v)) || node.captures.some((v) => labels.has(v));
-    const born = bornIn(model, hints, node);
+    // Nothing is born of shortened tokens: what reads them must account for them.
+    const shortened = node.inputs.some((v, input) => anyShortened(seen(node, v, input)));
+    const born = shortened ? undefined : bornIn(model, hints, node);
     if (born !== undefined) {
       labels.set(node.outputs[0] ?? '', born);
       continue;

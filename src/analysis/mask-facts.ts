@@ -46,7 +46,9 @@ export const maskFactsOf = (model: Model, attention: Attention): MaskFacts | Mas
   const number = valueNumbers(model)(mask.value);
   const manyRows = !fromEnd(2).one;
   if (mask.kind === 'multiplicative') {
-    const showsAll = contents?.among?.length === 1 && contents.among[0] === 1;
+    if (contents?.among?.every((v) => v === 0 || v === 1) !== true)
+      return { fault: `what its exponentials are multiplied by, "${mask.value}", is not proven to be a padding mask` };
+    const showsAll = contents.among.every((v) => v === 1);
     return { kind: 'multiplicative', number: showsAll ? hidesNothing : number, manyRows };
   }
   if (mask.kind === 'where') {

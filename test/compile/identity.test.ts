@@ -15,6 +15,7 @@ import {
   feedsFor,
   fixtures,
   loadFixture,
+  meterPumer,
   modelFile,
   outputsOf,
   rowOf,
@@ -110,11 +111,9 @@ describe('reduced models', () => {
     const feeds = feedsFor(fixture, model, 3, [0, 5, 2]);
     const batches = [feeds, ...[0, 1, 2].map((b) => rowOf(feeds, b))];
     const [together, ...alone] = await runsOf(model, batches);
-    // ONNX Runtime's own products round differently at other batch sizes in some models: no more can be asked there.
-    const [whole, ...rows] = await runsOf(loadFixture(fixture), batches);
-    const exact = rows.every((outputs, b) =>
-      [...outputs].every(([name, tensor]) => sameBits(tensor, rowOf(whole!, b).get(name)!)),
-    );
+    // ONNX Runtime's products round differently at other batch sizes in METER's two towers (1e-7, before any reducer);
+    // with its random weights, keys nearly parallel, that decides near ties.
+    const exact = fixture !== meterPumer;
     alone.forEach((outputs, b) =>
       exact ? expectSameBits(rowOf(together!, b), outputs) : expectClose(rowOf(together!, b), outputs, 5e-4),
     );

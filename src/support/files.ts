@@ -7,7 +7,8 @@ import { closeSync, linkSync, openSync, renameSync, rmSync, statSync, writeSync,
 import { basename, dirname, join } from 'node:path';
 import type { FileIdentity, OpenSource, ByteSource, Slice } from './byte-source.ts';
 
-const BUFFER = 4 << 20;
+/** Small enough to stay in a core's cache between reading and writing. */
+const BUFFER = 512 << 10;
 
 export interface OutputFile {
   readonly path: string;

@@ -58,7 +58,7 @@ export const resolvePlan = (u: Understanding, request: PlanRequest, report: Repo
   for (const one of wanted) {
     const { site, planned } = one;
     const lanes = lanesAfter(u.model, u.hints, shorteningsOf(plans.flatMap((p) => p.lanes)));
-    const planning = { semantics, ends, lanes, lengths };
+    const planning = { model: u.model, semantics, ends, lanes, lengths };
     const image = planned.prune + planned.merge > 0 ? planLane(planning, one, 'image', site.image) : undefined;
     let text: LanePlan | undefined;
     if (mergesText && planned.mergeText > 0) {

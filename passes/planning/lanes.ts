@@ -1,12 +1,14 @@
 /**
  * Plans one lane at one site: checks that its tokens lie where insertion can cut them, and counts them.
  */
+import { startsWithBatch } from '../../src/analysis/batch-axis.ts';
 import { constDim, dimValue, sameDim, type Dim } from '../../src/analysis/dim.ts';
 import { axisDim, tokensOf, type Segment } from '../../src/analysis/labels.ts';
 import type { Lanes } from '../../src/analysis/lanes.ts';
 import type { LaneSite } from '../../src/analysis/sites.ts';
 import { CompileError } from '../../src/diagnostics/diagnostic.ts';
 import * as say from '../../src/diagnostics/messages.ts';
+import type { Model } from '../../src/graph/model.ts';
 import { imageCounts, textCounts } from '../../src/reduction/counts.ts';
 import type { Modality, PlannedSite, Semantics } from '../../src/reduction/plan.ts';
 import type { LaneCounts, LanePlan } from '../../src/reduction/site-plan.ts';
@@ -40,6 +42,7 @@ const removes = (counts: LaneCounts): boolean =>
 
 /** What planning a lane needs besides the lane. */
 export interface LanePlanning {
+  readonly model: Model;
   readonly semantics: Semantics;
   readonly ends: Readonly<Record<Modality, Ends>>;
   /** Lanes as they are behind the sites planned so far. */
@@ -50,7 +53,7 @@ export interface LanePlanning {
 
 /** Undefined where the ratios remove nothing. Throws a CompileError where the lane is not laid out as needed. */
 export const planLane = (
-  { semantics, ends, lanes, lengths }: LanePlanning,
+  { model, semantics, ends, lanes, lengths }: LanePlanning,
   { planned, name }: Wanted,
   lane: Modality,
   at: LaneSite,
@@ -68,8 +71,14 @@ export const planLane = (
         place,
       ),
     );
-  const [scores, rows] = [product[0], stream?.[0]].map((axis) => axis && axisDim(axis));
-  if (scores === undefined || rows === undefined || !sameDim(scores, rows))
+  const [scores, heads, rows] = [product[0], product[1], stream?.[0]].map((axis) => axis && axisDim(axis));
+  const sizesTell = scores !== undefined && heads !== undefined && (dimValue(scores) === 1 || !sameDim(scores, heads));
+  if (
+    scores === undefined ||
+    rows === undefined ||
+    !sameDim(scores, rows) ||
+    !(sizesTell || startsWithBatch(model, at.keys.key))
+  )
     throw new CompileError(
       say.layerNotReducible(planned.layer, 'the first axis of its scores is not the batch', place),
     );

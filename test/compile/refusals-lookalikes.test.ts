@@ -4,7 +4,8 @@
  * the batch should be, words of another input.
  */
 import { describe, expect, it } from 'vitest';
-import { modelOfTiny, tensorsOf, tinyFeeds, tinyVilt, edited, type Tiny } from '../support/tiny-vilt.ts';
+import { edited, heads, modelOfTiny, tensorsOf, tinyFeeds, tinyVilt, type Tiny } from '../support/tiny-vilt.ts';
+import type { Model } from '../../src/graph/model.ts';
 import { randomFrom } from '../reduction/harness.ts';
 import { distance } from '../conformance/compare.ts';
 import { compiledWith, outputsOf } from './fixtures.ts';
@@ -91,6 +92,26 @@ describe('lookalikes', () => {
     const model = modelOfTiny(headsFirst(tinyVilt({ mask: 'none' })));
     for (const semantics of ['safe', 'pumer'] as const)
       expect(refusalOf(model, { ...bothLanes, semantics })?.code).toBe('layer-not-reducible');
+  });
+
+  it('heads before the batch, as many of them as rows', () => {
+    const ofTwo = (model: Model): Model => ({
+      ...model,
+      graph: {
+        ...model.graph,
+        inputs: model.graph.inputs.map((input) => ({
+          ...input,
+          type: { ...input.type!, dims: input.type!.dims!.map((d) => (d === 'batch' ? heads : d)) },
+        })),
+      },
+    });
+    const plain = tinyVilt({ mask: 'none' });
+    for (const semantics of ['safe', 'pumer'] as const) {
+      expect(refusalOf(ofTwo(modelOfTiny(plain)), { ...bothLanes, semantics })).toBeUndefined();
+      expect(refusalOf(ofTwo(modelOfTiny(headsFirst(plain))), { ...bothLanes, semantics })?.code).toBe(
+        'layer-not-reducible',
+      );
+    }
   });
 
   it('attention of one learned query, scores [batch, 1, tokens], keeps its shape or is refused', async () => {

@@ -102,7 +102,8 @@ const bornImage = (model: Model, hints: LaneHints, node: Node): Labels | undefin
   const pixels = [...inputsBehind(model)(node.inputs[0] ?? '')].filter(
     (name) => hints.imageInput === undefined || hints.imageInput === name,
   );
-  const fromPicture = pixels.some((name) => shapesOf(model).of(name)?.dims?.length === 4);
+  // Rank 5: several pictures a row, [B, pictures, C, H, W], each cut off before its convolution.
+  const fromPicture = pixels.some((name) => [4, 5].includes(shapesOf(model).of(name)?.dims?.length ?? 0));
   const out = shapesOf(model).of(node.outputs[0] ?? '')?.dims;
   if (!fromPicture || out?.length !== 4) return undefined;
   const [b, c, h, w] = out as [Dim, Dim, Dim, Dim];

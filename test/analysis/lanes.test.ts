@@ -36,6 +36,9 @@ const values = {
   end: 'i[1]:9000000000000000000',
   two: 'i[1]:2',
   batch_cls: 'i[3]:2,1,8',
+  pictures: 'f[batch,2,3,16,16]',
+  chosen: 'i[picks]',
+  per_row: 'i[batch,picks,8]',
 };
 const born = [
   'word = Gather(table, ids) axis=0',
@@ -104,6 +107,25 @@ describe('labels through reshapes', () => {
     ],
     ['the other one', ['x = Concat(image, word) axis=1', 'y = Slice(x, sixteen, end, b1)'], 'batch | text[words] | 8'],
     ['a column of ones', ['y = Unsqueeze(word, two)'], 'batch | text[words] | 1 | 8'],
+    ['two pictures side by side are one lane', ['y = Concat(image, image) axis=1'], 'batch | image[32] | 8'],
+    [
+      'beside words too, and with learned tokens of their own',
+      ['c = Expand(cls, batch_cls)', 'a = Concat(c, image) axis=1', 'y = Concat(word, a, image) axis=1'],
+      'batch | text[words]+image[33] | 8',
+    ],
+    ['patches picked by an input', ['y = Gather(image, chosen) axis=1'], 'batch | image[picks] | 8'],
+    ['patches picked per row', ['y = GatherElements(image, per_row) axis=1'], 'batch | image[picks] | 8'],
+    ['all tokens but the first', ['y = Slice(image, b1, end, b1)'], 'batch | image[15] | 8'],
+    ['one token cut out is no lane', ['y = Slice(image, b0, b1, b1)'], 'none'],
+    [
+      'several pictures a row, each cut off before its convolution',
+      [
+        'p = Gather(pictures, at0) axis=1',
+        'g = Conv(p, filters) kernel_shape=[4,4] strides=[4,4]',
+        'y = Reshape(g, rows)',
+      ],
+      'batch | 8 | image[16]',
+    ],
     ['the lane after a position is read', ['y = Gather(image, at0) axis=1'], 'none'],
   ];
   it.each(cases)('%s', (_, nodes, expected) => {

@@ -103,20 +103,29 @@ export const expand: LaneRule = (c) => {
   ];
 };
 
-/** Tokens side by side. A learned token beside one lane joins it; beside two lanes it is nobody's. */
+/**
+ * Tokens side by side. Learned tokens beside one lane join it, beside two lanes they are nobody's; runs of one lane
+ * side by side (two pictures) are one run.
+ */
 const besides = (parts: readonly Axis[]): Axis | undefined => {
   const labelled = parts.map(tokensOf);
   if (parts.some((part, i) => labelled[i] === undefined && (part.length !== 1 || part[0]?.grid !== undefined)))
     return undefined;
-  const lone = labelled.filter((t) => t !== undefined);
-  const [host, ...others] = lone.flat();
-  if (host?.version === '' && others.length === 0)
+  const runs = labelled.filter((t) => t !== undefined).flat();
+  const host = runs.find((r) => r.weak !== true) ?? runs[0];
+  if (host !== undefined && runs.every((r) => r.lane === host.lane && r.version === ''))
     return tokensAxis([{ ...host, length: sumDims(parts.map(axisDim)) }]);
-  return tokensAxis(
-    parts.flatMap(
-      (part, i): readonly Segment[] => labelled[i] ?? [{ lane: 'other', length: axisDim(part), version: '' }],
-    ),
+  const laid = parts.flatMap(
+    (part, i): readonly Segment[] => labelled[i] ?? [{ lane: 'other', length: axisDim(part), version: '' }],
   );
+  return tokensAxis(laid.reduce<readonly Segment[]>(joined, []));
+};
+
+const joined = (so: readonly Segment[], next: Segment): readonly Segment[] => {
+  const last = so[so.length - 1];
+  if (last === undefined || last.lane !== next.lane || last.version !== '' || next.version !== '') return [...so, next];
+  const host = last.weak === true ? next : last;
+  return [...so.slice(0, -1), { ...host, length: sumDims([last.length, next.length]) }];
 };
 
 /** Axes beside the one concatenated along must agree token for token. */

@@ -5,7 +5,7 @@
 import { intOf, intsOf } from '../../graph/tensors.ts';
 import { addDims, constDim, dimValue, sameDim, sumDims, type Dim } from '../dim.ts';
 import { axisDim, isLabelled, meet, plainAxis, tokensAxis, tokensOf, type Axis, type Segment } from '../labels.ts';
-import { axesOf, normalAxis, type LaneContext, type LaneRule } from './context.ts';
+import { axesOf, isOne, normalAxis, type LaneContext, type LaneRule } from './context.ts';
 import { plainOne } from './pointwise.ts';
 
 const endMarker = 2 ** 31 - 1;
@@ -20,6 +20,21 @@ const wholeSegments = (tokens: readonly Segment[], start: Dim, end: Dim): readon
   const to = borders.findIndex((b) => sameDim(b, end));
   return from < 0 || to < 0 || to <= from ? undefined : tokens.slice(from, to);
 };
+
+/**
+ * An axis of rows picked from a token axis: several rows of one whole lane are tokens of that lane still, in whatever
+ * order (semantics.md, Words); one row by itself is no lane. Of shortened tokens nothing is carried on: which ones
+ * are read is for the read itself to settle.
+ */
+const picked = (on: Axis, rows: Dim): Axis => {
+  const [only, ...more] = tokensOf(on) ?? [];
+  return only === undefined || more.length > 0 || only.version !== '' || isOne(rows)
+    ? plainAxis(rows)
+    : tokensAxis([{ ...only, length: rows }]);
+};
+
+/** Rows picked by an index with one axis: what the index says of it where it says something. */
+const gathered = (on: Axis, at: Axis): Axis => (isLabelled(at) || at.length !== 1 ? at : picked(on, axisDim(at)));
 
 export const gather: LaneRule = (c) => {
   const data = axesOf(c, 0);
@@ -42,7 +57,8 @@ export const gather: LaneRule = (c) => {
         : { kind: 'position', at: position, input: 1 },
     );
   }
-  return [[...data.slice(0, axis), ...index, ...data.slice(axis + 1)]];
+  const rows = index.length === 1 ? index.map((at) => gathered(on, at)) : index;
+  return [[...data.slice(0, axis), ...rows, ...data.slice(axis + 1)]];
 };
 
 /** GatherElements and GatherND: indices per batch row. */
@@ -61,7 +77,7 @@ export const gatherByData: LaneRule = (c) => {
             kind: 'data',
             index: c.node.inputs[1] ?? '',
           });
-        return at;
+        return gathered(on, at);
       }
       // Beside the gathered axis, row i of the index is read from row i of the data.
       const meeting = meet(on, at);
@@ -136,7 +152,7 @@ export const slice: LaneRule = (c) => {
         ? { kind: 'range', start, ...(!toEnd && { end }) }
         : { kind: 'data', index: c.node.inputs[1] ?? '' },
     );
-    result[axis] = kept ? tokensAxis(kept) : plainAxis(dim);
+    result[axis] = kept ? tokensAxis(kept) : picked(on, dim);
   });
   return [result];
 };
@@ -155,7 +171,7 @@ export const split: LaneRule = (c) => {
     const from = at;
     at = sumDims([at, size]);
     const kept = tokens && wholeSegments(tokens, from, at);
-    return data.map((a, k) => (k === axis ? (kept ? tokensAxis(kept) : plainAxis(size)) : a));
+    return data.map((a, k) => (k === axis ? (kept ? tokensAxis(kept) : picked(on, size)) : a));
   });
 };
 

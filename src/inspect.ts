@@ -3,11 +3,12 @@
  * what the compiler would refuse is told as data. Changes nothing and writes nothing.
  */
 import { inputsBehind } from './analysis/dependencies.ts';
-import { isLabelled, segmentText, type LaneName, type Segment } from './analysis/labels.ts';
+import { anyShortened, isLabelled, segmentText, tokensOf, type LaneName, type Segment } from './analysis/labels.ts';
 import { bornIn, inputLabels, type LaneHints } from './analysis/lane-births.ts';
 import { shortenedReads, type LaneRead } from './analysis/lane-reads.ts';
-import { lanesAfter } from './analysis/lanes.ts';
+import { lanesAfter, type Lanes } from './analysis/lanes.ts';
 import { kindOf, type CrossModalLayer } from './analysis/layers.ts';
+import { lostTokens } from './analysis/lost-tokens.ts';
 import { maskFactsOf } from './analysis/mask-facts.ts';
 import { shapesOf } from './analysis/shapes.ts';
 import { isFault } from './analysis/sites.ts';
@@ -27,6 +28,8 @@ import {
   type InspectedAttention,
   type InspectedInput,
   type InspectedLayer,
+  type InspectedLoss,
+  type InspectedOutput,
   type InspectedRead,
   type Inspection,
 } from './report/inspection.ts';
@@ -91,16 +94,19 @@ const inspectInputs = (model: Model, u: Understanding | undefined): readonly Ins
 const tokensText = (tokens: readonly Segment[]): string =>
   tokens.length === 0 ? 'unknown tokens' : tokens.map(segmentText).join('+');
 
-const maskText = (u: Understanding, attention: Attention): string => {
+const maskOf = (u: Understanding, attention: Attention): Pick<InspectedAttention, 'mask' | 'maskFault'> => {
+  const known = (mask: string): Pick<InspectedAttention, 'mask' | 'maskFault'> => ({ mask, maskFault: null });
   // Sizes or averaged masks of shortened tokens: no padding mask any more, and known to be right.
   if (attention.keyTokens.some((s) => s.version !== ''))
-    return `${attention.mask?.kind ?? 'none'}, of shortened tokens`;
+    return known(`${attention.mask?.kind ?? 'none'}, of shortened tokens`);
   const facts = maskFactsOf(u.model, attention);
-  if ('fault' in facts) return `not understood: ${facts.fault}`;
-  if (facts.kind === 'none' || facts.kind === 'multiplicative') return facts.kind;
-  return facts.minimum === undefined
-    ? `${facts.kind}, hides nothing`
-    : `${facts.kind} ${facts.minimum > -1e6 ? facts.minimum : facts.minimum.toExponential(1)}`;
+  if ('fault' in facts) return { mask: 'not understood', maskFault: facts.fault };
+  if (facts.kind === 'none' || facts.kind === 'multiplicative') return known(facts.kind);
+  return known(
+    facts.minimum === undefined
+      ? `${facts.kind}, hides nothing`
+      : `${facts.kind} ${facts.minimum > -1e6 ? facts.minimum : facts.minimum.toExponential(1)}`,
+  );
 };
 
 const attentionsOf = (layer: CrossModalLayer): readonly Attention[] => [
@@ -117,7 +123,7 @@ const inspectAttentions = (u: Understanding): readonly InspectedAttention[] => {
     layer: layerOf.get(a) ?? null,
     queries: tokensText(a.queryTokens),
     keys: tokensText(a.keyTokens),
-    mask: maskText(u, a),
+    ...maskOf(u, a),
     spelling: a.spelling,
   }));
 };
@@ -162,8 +168,8 @@ const readText = (read: LaneRead): InspectedRead[] => {
   }
 };
 
-/** Reads of token positions if both lanes were shortened at the chosen layers. */
-const inspectReads = (u: Understanding, chosen: readonly number[]): readonly InspectedRead[] => {
+/** Lanes as they would be if both were shortened at the chosen layers. */
+const lanesBehind = (u: Understanding, chosen: readonly number[]): Lanes => {
   const shortenings = chosen.flatMap((layer) =>
     (u.sites[layer] ?? []).flatMap((site) => {
       if (isFault(site)) return [];
@@ -173,8 +179,32 @@ const inspectReads = (u: Understanding, chosen: readonly number[]): readonly Ins
       );
     }),
   );
-  if (shortenings.length === 0) return [];
-  const lanes = lanesAfter(u.model, u.hints, shortenings);
+  return shortenings.length === 0 ? u.lanes : lanesAfter(u.model, u.hints, shortenings);
+};
+
+const inspectOutputs = (model: Model, lanes: Lanes | undefined): readonly InspectedOutput[] =>
+  model.graph.outputs.map((output) => {
+    const labels = lanes?.of(output.name);
+    const tokens = labels?.flatMap((axis) => tokensOf(axis) ?? []) ?? [];
+    return {
+      name: output.name,
+      shape: shapeText(output),
+      carries: tokens.length === 0 ? null : tokensText(tokens.map((t) => ({ ...t, version: '' }))),
+      shortened: anyShortened(labels),
+    };
+  });
+
+const inspectLosses = (u: Understanding): readonly InspectedLoss[] =>
+  lostTokens(u.lanes).map(({ node, lane, axis, reason }) => ({
+    node: nodeText(node),
+    op: node.op,
+    lane: lane ?? null,
+    axis,
+    why: reason,
+  }));
+
+/** Reads of token positions behind the chosen layers. */
+const inspectReads = (u: Understanding, lanes: Lanes): readonly InspectedRead[] => {
   const reads = shortenedReads(u.model, lanes, (v) => shapesOf(u.model).of(v)?.dims).flatMap(readText);
   return [...new Map(reads.map((r) => [`${r.node} ${r.what}`, r])).values()];
 };
@@ -211,6 +241,7 @@ export const inspectModel = (
   const depth = u?.layers.length ?? 0;
   const chosen =
     compiled !== null ? (compiled.plan?.sites.map((s) => s.layer) ?? []) : depth > 0 ? defaultLayers(depth) : [];
+  const behind = u && (compiled === null ? lanesBehind(u, chosen) : u.lanes);
   const outcome = 'refusal' in seen ? seen : tried(file, () => compileModel(model, choices));
   return {
     file,
@@ -218,6 +249,7 @@ export const inspectModel = (
     opset: opsetOf(model),
     nodes: model.graph.nodes.length,
     inputs: inspectInputs(model, u),
+    outputs: inspectOutputs(model, behind),
     attentions: u === undefined ? [] : inspectAttentions(u),
     layers: u === undefined ? [] : inspectLayers(u, chosen),
     nearMisses:
@@ -228,7 +260,8 @@ export const inspectModel = (
         expected,
         found,
       })) ?? [],
-    reads: u === undefined || compiled !== null ? [] : inspectReads(u, chosen),
+    losses: u === undefined ? [] : inspectLosses(u),
+    reads: u === undefined || behind === undefined || compiled !== null ? [] : inspectReads(u, behind),
     compiled,
     refusal: 'refusal' in outcome ? inFile(outcome.refusal, file) : null,
   };

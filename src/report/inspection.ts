@@ -10,6 +10,7 @@ import { plainStyle, type Style } from '../diagnostics/style.ts';
 import type { Diagnostic } from '../diagnostics/diagnostic.ts';
 import type { ReductionPlan } from '../reduction/plan.ts';
 import { columns } from './columns.ts';
+import { grouped } from './grouped.ts';
 
 export interface InspectedInput {
   readonly name: string;
@@ -17,6 +18,23 @@ export interface InspectedInput {
   readonly shape: string;
   /** Lanes whose tokens are born from it; `mask` where it only says which tokens count. */
   readonly feeds: readonly (LaneName | 'mask')[];
+}
+
+export interface InspectedOutput {
+  readonly name: string;
+  readonly shape: string;
+  /** Such as "text[40]+image[145]" where it has an entry per token; null for the others. */
+  readonly carries: string | null;
+  /** Whether the default sites would shorten it, so that it has to be restored to its full length. */
+  readonly shortened: boolean;
+}
+
+export interface InspectedLoss {
+  readonly node: string;
+  readonly op: string;
+  readonly lane: LaneName | null;
+  readonly axis: number;
+  readonly why: string;
 }
 
 export interface InspectedAttention {
@@ -29,6 +47,8 @@ export interface InspectedAttention {
   readonly queries: string;
   readonly keys: string;
   readonly mask: string;
+  /** Why the mask is not proven to be a padding mask; null where it is one, or there is none. */
+  readonly maskFault: string | null;
   readonly spelling: string;
 }
 
@@ -63,9 +83,12 @@ export interface Inspection {
   readonly opset: number;
   readonly nodes: number;
   readonly inputs: readonly InspectedInput[];
+  readonly outputs: readonly InspectedOutput[];
   readonly attentions: readonly InspectedAttention[];
   readonly layers: readonly InspectedLayer[];
   readonly nearMisses: readonly InspectedMiss[];
+  /** Where tokens stop being followed. */
+  readonly losses: readonly InspectedLoss[];
   /** Token positions read behind the default sites. */
   readonly reads: readonly InspectedRead[];
   /** Of a compiled model: what it was made with. */
@@ -99,8 +122,20 @@ const inputRows = (inputs: readonly InspectedInput[]): string[] =>
     ]),
   );
 
-const attentionRows = (style: Style, attentions: readonly InspectedAttention[]): string[] =>
-  table(
+const outputRows = (outputs: readonly InspectedOutput[]): string[] =>
+  columns(
+    outputs.map(({ name, shape, carries, shortened }) => [
+      name,
+      shape,
+      `${carries ?? 'no lane'}${shortened ? ', restored to its full length' : ''}`,
+    ]),
+  );
+
+const noteMark = (attentions: readonly InspectedAttention[], a: InspectedAttention): string =>
+  `(${attentions.filter((o) => o.maskFault !== null).indexOf(a) + 1})`;
+
+const attentionRows = (style: Style, attentions: readonly InspectedAttention[]): string[] => [
+  ...table(
     style,
     ['layer', 'kind', 'queries', 'keys', 'mask', 'spelling', 'node'],
     attentions.map((a) => [
@@ -108,11 +143,13 @@ const attentionRows = (style: Style, attentions: readonly InspectedAttention[]):
       a.kind,
       a.queries,
       a.keys === a.queries ? 'the same' : a.keys,
-      a.mask,
+      a.maskFault === null ? a.mask : `${a.mask} ${noteMark(attentions, a)}`,
       a.spelling,
       a.node,
     ]),
-  );
+  ),
+  ...attentions.flatMap((a) => (a.maskFault === null ? [] : [`${noteMark(attentions, a)} ${a.maskFault}`])),
+];
 
 const layerRows = (style: Style, layers: readonly InspectedLayer[], isCompiled: boolean): string[] =>
   table(
@@ -156,8 +193,9 @@ const compiledSection = (style: Style, compiled: Inspection['compiled']): string
   ]);
 };
 
-const missText = (m: InspectedMiss): string =>
-  `node "${m.node}" (${m.op}), spelling ${m.spelling}: expected ${m.expected}, found ${m.found}`;
+const missText = (m: InspectedMiss): string => `spelling ${m.spelling}: expected ${m.expected}, found ${m.found}`;
+
+const lossText = (l: InspectedLoss): string => `axis ${l.axis}, ${l.lane ?? 'several'} tokens: ${l.why}`;
 
 const verdict = (style: Style, seen: Inspection): string => {
   if (seen.compiled !== null) return 'already compiled: it is not compiled again';
@@ -171,6 +209,7 @@ export const inspectionText = (seen: Inspection, style: Style = plainStyle): str
     `${style.bold(seen.file)}: IR ${seen.irVersion}, opset ${seen.opset}, ${seen.nodes} nodes`,
     ...compiledSection(style, seen.compiled),
     ...section(style, 'inputs', inputRows(seen.inputs)),
+    ...section(style, 'outputs', outputRows(seen.outputs)),
     ...section(style, `attention layers: ${seen.attentions.length}`, attentionRows(style, seen.attentions)),
     ...section(style, `cross-modal layers: ${cross}`, layerRows(style, seen.layers, seen.compiled !== null)),
     ...section(
@@ -178,7 +217,19 @@ export const inspectionText = (seen: Inspection, style: Style = plainStyle): str
       'token positions read behind the default sites',
       seen.reads.map((r) => `${r.what} (node "${r.node}")`),
     ),
-    ...section(style, `almost attention: ${seen.nearMisses.length}`, seen.nearMisses.map(missText)),
+    ...section(
+      style,
+      `almost attention: ${seen.nearMisses.length}`,
+      grouped(seen.nearMisses.map((m) => ({ node: m.node, op: m.op, text: missText(m) }))),
+    ),
+    // Where layers were found, what is lost elsewhere is of no account.
+    ...(cross > 0
+      ? []
+      : section(
+          style,
+          'where tokens are followed to',
+          grouped(seen.losses.map((l) => ({ node: l.node, op: l.op, text: lossText(l) }))),
+        )),
     '',
     verdict(style, seen),
   ].join('\n');

@@ -54,6 +54,44 @@ describe('the facts', () => {
     expect(inspectionText(seen)).toContain('error no-cross-modal-layer: in.onnx has');
   });
 
+  test('of outputs that carry tokens, and of masks that are none', () => {
+    const values = { ids: 'i[2,6]', regions: 'f[2,5,8]', table: 'f[20,8]:0.1', bias: 'f[2,1,11,11]' };
+    const nodes = [
+      'words = Gather(table, ids) axis=0',
+      'x = Concat(words, regions) axis=1',
+      'flat = Unsqueeze(x) axes=[1]',
+      'key = Transpose(flat) perm=[0,1,3,2]',
+      's = MatMul(flat, key)',
+      'm = Add(s, bias)',
+      'p = Softmax(m) axis=-1',
+      'c = MatMul(p, flat)',
+      'r = Squeeze(c) axes=[1]',
+      'h = Add(x, r)',
+      'y = Erf(h)',
+    ];
+    const plain = modelOf({ opset: 11, values, nodes });
+    const seen = inspectModel({ ...plain, graph: { ...plain.graph, outputs: [{ name: 'y' }] } }, 'in.onnx', {});
+    expect(seen.outputs).toEqual([{ name: 'y', shape: '[...]', carries: 'text[6]+image[5]', shortened: true }]);
+    expect(seen.attentions.map((a) => a.mask)).toEqual(['not understood']);
+    expect(seen.attentions[0]?.maskFault).toContain('"bias"');
+    expect(inspectionText(seen)).toMatch(/not understood \(1\)[^]*\n {2}\(1\) its mask "bias"/);
+  });
+
+  test('of tokens that are lost on the way: the operator, the axis and the reason', () => {
+    const values = { ids: 'i[2,6]', regions: 'f[2,5,8]', table: 'f[20,8]:0.1' };
+    const nodes = [
+      'words = Gather(table, ids) axis=0',
+      'x = Concat(words, regions) axis=1',
+      'y = com.example.Magic(x)',
+    ];
+    const plain = modelOf({ opset: 13, values, nodes });
+    const seen = inspectModel({ ...plain, graph: { ...plain.graph, outputs: [{ name: 'y' }] } }, 'in.onnx', {});
+    expect(seen.losses).toMatchObject([{ op: 'Magic', lane: null, axis: 1 }]);
+    expect(inspectionText(seen)).toContain('where tokens are followed to');
+    expect(seen.refusal?.code).toBe('no-cross-modal-layer');
+    expect(JSON.stringify(seen.refusal)).toContain('(Magic), axis 1');
+  });
+
   test('of a model that is nothing of the kind', () => {
     const plain = modelOf({ opset: 9, values: { x: 'f[batch,?,4]' }, nodes: ['y = Softmax(x) axis=2'] });
     const seen = inspectModel({ ...plain, graph: { ...plain.graph, outputs: [{ name: 'y' }] } }, 'in.onnx', {});

@@ -33,7 +33,7 @@ export const inlineReductions = (semantics: Semantics): Pass => ({
       const inputs = namedInputs(call.inputs);
       const dataType = shapesOf(model).of(node.inputs[0] ?? '')?.dataType ?? 1;
       const made = emitTokenReduce(editor.emitter(opsetOf(model), node.name), inputs, { semantics, dataType });
-      [made.reduced, made.weight, made.target].forEach((value: ValueName, i) => {
+      [made.reduced, made.weight, made.target, made.position].forEach((value: ValueName, i) => {
         for (const use of uses.consumers(node.outputs[i] ?? ''))
           if (use.input >= 0) editor.setInput(use.node, use.input, value);
       });

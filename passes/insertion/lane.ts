@@ -104,7 +104,8 @@ export const reduceLane = (
     merge,
   });
   const prefix = `pumer/layer_${site.layer}/${plan.lane}`;
-  const outputs = ['tokens', 'weight', 'target'].map((part) => s.editor.fresh(`${prefix}/${part}`)) as [
+  const outputs = ['tokens', 'weight', 'target', 'position'].map((part) => s.editor.fresh(`${prefix}/${part}`)) as [
+    string,
     string,
     string,
     string,

@@ -41,6 +41,8 @@ export interface Case {
   readonly identityTolerance: number;
   /** Upper limit of the multiply-adds left with `--keep 0.7`. */
   readonly maxMultiplyAdds: number;
+  /** Inputs that are embeddings already, as `--lanes` writes their tokens. */
+  readonly lanes: Readonly<Record<string, string>>;
 }
 
 interface CaseFile {
@@ -51,6 +53,7 @@ interface CaseFile {
   readonly variant?: string;
   readonly expect?: string;
   readonly max_multiply_adds?: number;
+  readonly lanes?: Readonly<Record<string, string>>;
   readonly configs?: readonly {
     readonly key: string;
     readonly layers: readonly number[];
@@ -128,6 +131,7 @@ export const readCase = (folder: string, root: string): Case => {
     mustCompile: info.expect !== 'refuse' && (configs.length > 0 || info.variant === 'external'),
     identityTolerance: info.variant === undefined || info.variant === 'external' ? 1e-4 : 2e-2,
     maxMultiplyAdds: info.max_multiply_adds ?? (family.startsWith('vilt') ? 0.85 : 0.98),
+    lanes: info.lanes ?? {},
   };
 };
 

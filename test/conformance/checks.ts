@@ -9,6 +9,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { CompileError } from '../../src/diagnostics/diagnostic.ts';
+import { parseCommandLine } from '../../src/flags.ts';
 import { compile, type CompileOptions } from '../../src/index.ts';
 import { multiplyAdds } from '../../src/runtime/profile.ts';
 import type { OpenOptions, Runtime } from '../../src/runtime/session.ts';
@@ -58,8 +59,17 @@ const plainLevel = async ({ runtime }: Bench, test: Case): Promise<'disabled' | 
   }
 };
 
+/** The case's own word on which tokens its embedding inputs hold. */
+const hintFlags = ({ lanes }: Case): string[] =>
+  Object.entries(lanes).flatMap(([input, runs]) => ['--lanes', `${input}=${runs}`]);
+
+const hinted = (test: Case): CompileOptions => {
+  const request = parseCommandLine([test.model, '-o', 'out.onnx', ...hintFlags(test)], 80);
+  return request.command === 'compile' ? request.options : {};
+};
+
 const compiled = async (bench: Bench, test: Case, check: string, options: CompileOptions): Promise<string> => {
-  const result = await compile(test.model, { ...options, ...bench.options });
+  const result = await compile(test.model, { ...options, ...hinted(test), ...bench.options });
   const path = bench.place(test, check);
   result.write(path);
   return path;
@@ -175,7 +185,17 @@ const TSX = import.meta.resolve('tsx');
 export const refusal = (test: Case, flags: readonly string[] = ['--keep', '0.7']): Verdict => {
   const folder = mkdtempSync(join(tmpdir(), 'pumer-refusal-'));
   try {
-    const args = ['--import', TSX, CLI, test.model, '-o', join(folder, 'out.onnx'), '--no-color', ...flags];
+    const args = [
+      '--import',
+      TSX,
+      CLI,
+      test.model,
+      '-o',
+      join(folder, 'out.onnx'),
+      '--no-color',
+      ...hintFlags(test),
+      ...flags,
+    ];
     const run = spawnSync(process.execPath, args, { encoding: 'utf8' });
     const message = run.stderr.trim();
     const left = existsSync(folder) ? readdirSync(folder) : [];

@@ -38,12 +38,12 @@ export const reducerModel = ({ semantics, opset, dataType = DataType.FLOAT, inli
     merge: 'merge',
   };
   const nodes: Node[] = [];
-  let outputs = ['reduced', 'weight_out', 'target'];
+  let outputs = ['reduced', 'weight_out', 'target', 'position'];
   if (inline) {
     let count = 0;
     const e = emitterInto(nodes, opset, (hint) => `r${count++}_${hint}`);
     const made = emitTokenReduce(e, inputs, { semantics, dataType });
-    outputs = [made.reduced, made.weight, made.target];
+    outputs = [made.reduced, made.weight, made.target, made.position];
   } else {
     nodes.push({
       name: 'reduce',
@@ -55,11 +55,12 @@ export const reducerModel = ({ semantics, opset, dataType = DataType.FLOAT, inli
       captures: [],
     });
   }
-  const types = [dataType, DataType.FLOAT, DataType.INT64] as const;
+  const types = [dataType, DataType.FLOAT, DataType.INT64, DataType.INT64] as const;
   const shapes = [
     ['batch', 'kept', 'width'],
     ['batch', 'kept'],
     ['batch', 'n'],
+    ['batch', 'kept'],
   ] as const;
   return {
     irVersion: 8,
@@ -141,6 +142,7 @@ export interface RanRow {
   readonly tokens: number[][];
   readonly weight: number[];
   readonly target: number[];
+  readonly position: number[];
 }
 
 const chunks = <T>(values: readonly T[], size: number, count: number): T[][] =>
@@ -148,12 +150,23 @@ const chunks = <T>(values: readonly T[], size: number, count: number): T[][] =>
 
 /** Runs a reducer and takes its outputs apart, one entry a row of the batch. */
 export const runReducer = async (session: Session, feeds: ReadonlyMap<string, TensorData>): Promise<RanRow[]> => {
-  const [tokens, weight, target] = [...(await session.run(feeds)).values()] as [TensorData, TensorData, TensorData];
+  const [tokens, weight, target, position] = [...(await session.run(feeds)).values()] as TensorData[] as [
+    TensorData,
+    TensorData,
+    TensorData,
+    TensorData,
+  ];
   const [batch, kept, width] = tokens.dims as [number, number, number];
   const rows = chunks(numbersOf(tokens), kept * width, batch);
   const weights = chunks(numbersOf(weight), kept, batch);
   const targets = chunks(numbersOf(target), target.dims[1]!, batch);
-  return rows.map((row, b) => ({ tokens: chunks(row, width, kept), weight: weights[b]!, target: targets[b]! }));
+  const positions = chunks(numbersOf(position), kept, batch);
+  return rows.map((row, b) => ({
+    tokens: chunks(row, width, kept),
+    weight: weights[b]!,
+    target: targets[b]!,
+    position: positions[b]!,
+  }));
 };
 
 export interface Random {

@@ -18,6 +18,7 @@ describe.each(bothSemantics)('TokenReduce, %s', (semantics) => {
       reduceTokens(input).forEach(({ tokens, weight, target, survivors, sources }, b) => {
         const row = ran[b]!;
         expect(row.target, `case ${i}`).toEqual(target);
+        expect(row.position, `case ${i}`).toEqual(survivors);
         expect(row.weight, `case ${i}`).toEqual(weight.map(Math.fround));
         survivors.forEach((from, j) => {
           const merged = sources.some((s) => target[s] === j);

@@ -4,7 +4,7 @@
 import { tokensAxis, tokensOf } from '../labels.ts';
 import { axesOf, type LaneRule } from './context.ts';
 
-/** Outputs: tokens [B, k, D], weight [B, k], target [B, n] (still one entry per token that went in). */
+/** Outputs: tokens [B, k, D], weight [B, k], target [B, n] (still one entry per token that went in), position [B, k]. */
 export const tokenReduce: LaneRule = (c) => {
   const tokens = axesOf(c, 0);
   const on = tokensOf(tokens?.[1]);
@@ -19,5 +19,6 @@ export const tokenReduce: LaneRule = (c) => {
     [batch, shortened, width],
     [batch, shortened],
     [batch, whole],
+    [batch, shortened],
   ];
 };

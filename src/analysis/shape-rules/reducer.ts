@@ -1,6 +1,7 @@
 /**
  * Our own operator, ai.pumer::TokenReduce. Inputs: tokens [B, n, D], attention, row_weight, metric, weight [B, n],
- * protected [c], keep [1], merge [1]. Outputs: tokens [B, k, D], weight [B, k], target int64 [B, n]; k = keep - merge.
+ * protected [c], keep [1], merge [1]. Outputs: tokens [B, k, D], weight [B, k], target int64 [B, n],
+ * position int64 [B, k]; k = keep - merge.
  */
 import { DataType } from '../../graph/model.ts';
 import { subDims } from '../dim.ts';
@@ -17,5 +18,6 @@ export const tokenReduce: ShapeRule = (c) => {
     { dataType: typeOf(c, 0), dims: [batch, left, width] },
     { dataType: typeOf(c, 4), dims: [batch, left] },
     { dataType: DataType.INT64, dims: [batch, length] },
+    { dataType: DataType.INT64, dims: [batch, left] },
   ];
 };

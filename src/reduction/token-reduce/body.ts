@@ -30,7 +30,7 @@ export const emitTokenReduce = (
   const candidates = isProtected === undefined ? emitMostSalient(e, inputs) : emitUnprotected(e, inputs, isProtected);
   const matching = emitMatching(e, inputs, candidates, kept, isProtected);
   const { reduced, weight } = emitMerged(e, inputs, matching, semantics, dataType);
-  return { reduced, weight, target: emitTarget(e, inputs.weight, kept, matching) };
+  return { reduced, weight, target: emitTarget(e, inputs.weight, kept, matching), position: matching.survivors };
 };
 
 const INPUTS: TokenReduceInputs = {
@@ -81,6 +81,7 @@ export const tokenReduceFunction = ({ opset, ...kind }: TokenReduceKind & { read
     [made.reduced, 'reduced'],
     [made.weight, 'weight_out'],
     [made.target, 'target'],
+    [made.position, 'position'],
   ]);
   return {
     domain: TOKEN_REDUCE.domain,

@@ -39,4 +39,6 @@ export interface TokenReduceOutputs {
   readonly weight: ValueName;
   /** int64 [B, n]: the place of each token, or of what it was merged into, in the output; -1 where it was pruned. */
   readonly target: ValueName;
+  /** int64 [B, keep - merge]: the place each output token had in the lane that came in; of a merged one, its destination's. */
+  readonly position: ValueName;
 }

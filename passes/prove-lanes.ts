@@ -54,15 +54,22 @@ export const proveLanes = (
     if (kind === 'read' && node.outputs.every((o) => settled.remapped.has(o) || !isRead(model, o))) continue;
     refuse(event);
   }
-  for (const { node, value } of sizesUsedAsData(model, lanes))
-    if (!owned.has(node) && !isOurs(node))
-      refuse({
-        node,
-        value,
-        axis: 0,
-        kind: 'lost',
-        reason: 'it computes with the number of tokens, which is another one now',
-      });
+  // Reads that were rewired hold indices made of lengths, as the cuts that insertion wrote.
+  const trusted = (node: Node): boolean =>
+    owned.has(node) ||
+    isOurs(node) ||
+    node.domain === TOKEN_REDUCE.domain ||
+    node.outputs.every((o) => settled.remapped.has(o));
+  const [misused] = sizesUsedAsData(model, lanes, trusted);
+  if (misused?.node !== undefined)
+    refuse({
+      node: misused.node,
+      value: misused.value,
+      axis: 0,
+      kind: 'lost',
+      reason: 'it computes with the number of tokens, which is another one now',
+    });
+  if (misused !== undefined) throw new CompileError(say.outputCountsTokens(misused.value));
   for (const node of model.graph.nodes) {
     // Were a shortened lane lost sight of, everything behind it would go unproven.
     const [tokens] = node.outputs;

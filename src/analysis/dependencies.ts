@@ -48,3 +48,15 @@ export const nodesBehind = (model: Model, value: ValueName): ReadonlySet<Node> =
   }
   return found;
 };
+
+/** Nodes that some graph output needs, shapes counted. */
+export const liveNodes: (model: Model) => ReadonlySet<Node> = memoised((model) => {
+  const live = new Set<Node>();
+  const needed = new Set(model.graph.outputs.map((o) => o.name));
+  for (const node of [...model.graph.nodes].reverse()) {
+    if (!node.outputs.some((o) => needed.has(o))) continue;
+    live.add(node);
+    for (const value of [...node.inputs, ...node.captures]) needed.add(value);
+  }
+  return live;
+});

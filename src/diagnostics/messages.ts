@@ -78,6 +78,11 @@ export const outputCarriesTokens = (output: string, lane: string): Diagnostic =>
     fix: 'use --outputs restore to give it its full length back',
   });
 
+export const outputCountsTokens = (output: string): Diagnostic =>
+  error('output-counts-tokens', `output "${output}" depends on the number of tokens, which is another one now`, {
+    fix: inspectHint,
+  });
+
 export const outputNotRestorable = (output: string, why: string): Diagnostic =>
   error('output-not-restorable', `output "${output}" carries shortened tokens and cannot be restored: ${why}`, {
     fix: inspectHint,

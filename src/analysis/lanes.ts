@@ -7,9 +7,9 @@
 import type { Model, Node, ValueName } from '../graph/model.ts';
 import { memoised } from '../support/memo.ts';
 import type { Dim } from './dim.ts';
-import { anyShortened, isLabelled, type LaneName, type Labels } from './labels.ts';
+import { anyShortened, isLabelled, type Axis, type LaneName, type Labels } from './labels.ts';
 import { bornIn, inputLabels, type LaneHints } from './lane-births.ts';
-import { laneRuleOf } from './lane-rules/table.ts';
+import { laneEntryOf } from './lane-rules/table.ts';
 import type { LaneContext } from './lane-rules/context.ts';
 import { shapesOf } from './shapes.ts';
 
@@ -72,6 +72,14 @@ const relabelled = (labels: Labels, shortenings: readonly Shortening[]): Labels 
     }),
   );
 
+/** Every shortened run of an axis must be on some output of its operator, unless the rule said what became of it. */
+const comesOut = (axis: Axis, results: readonly (Labels | undefined)[]): boolean => {
+  const versions = (on: Axis): readonly string[] =>
+    on.flatMap((f) => f.tokens ?? []).flatMap((s) => (s.version === '' ? [] : [s.version]));
+  const out = new Set(results.flatMap((labels) => labels ?? []).flatMap(versions));
+  return versions(axis).every((version) => out.has(version));
+};
+
 const trace = (model: Model, hints: LaneHints, shortenings: readonly Shortening[] = []): Lanes => {
   const shortenedUses = new Map<Node, Shortening[]>();
   for (const s of shortenings) shortenedUses.set(s.node, [...(shortenedUses.get(s.node) ?? []), s]);
@@ -115,8 +123,9 @@ const trace = (model: Model, hints: LaneHints, shortenings: readonly Shortening[
       model,
       say,
     };
-    const rule = laneRuleOf(node);
-    const results = rule === undefined ? undefined : rule(context);
+    const entry = laneEntryOf(node);
+    const before = events.length;
+    const results = entry?.rule(context);
     if (results === undefined) {
       node.inputs.forEach((value, input) =>
         labels.get(value)?.forEach((axis, a) => {
@@ -125,7 +134,7 @@ const trace = (model: Model, hints: LaneHints, shortenings: readonly Shortening[
               'lost',
               input,
               a,
-              rule === undefined
+              entry === undefined
                 ? `operator ${node.domain ? `${node.domain}.` : ''}${node.op} is not known to keep one row per token`
                 : `cannot follow the tokens through ${node.op}`,
             );
@@ -133,6 +142,12 @@ const trace = (model: Model, hints: LaneHints, shortenings: readonly Shortening[
       );
       continue;
     }
+    if (events.length === before && entry?.is !== 'reads-sizes' && entry?.is !== 'shortens')
+      node.inputs.forEach((value, input) =>
+        seen(node, value, input)?.forEach((axis, a) => {
+          if (!comesOut(axis, results)) say('lost', input, a, `the tokens do not come out of ${node.op}`);
+        }),
+      );
     results.forEach((result, i) => {
       const output = node.outputs[i] ?? '';
       if (output === '' || result === undefined) return;

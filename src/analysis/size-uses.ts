@@ -89,7 +89,8 @@ export const sizesUsedAsData = (model: Model, lanes: Lanes, trusted: (node: Node
     const longer =
       (!onTokens && data.some((v) => extents.has(v))) ||
       parameters.some((i) => hasAny(numbers.get(node.inputs[i] ?? ''))) ||
-      (node.op === 'Range' && value !== undefined);
+      (node.op === 'Range' && value !== undefined) ||
+      (node.op === 'EyeLike' && onTokens);
     if (longer) {
       extend(node);
       // Whatever adds up over such an axis counts it.

@@ -3,7 +3,7 @@
  * ones check that their operands agree about the tokens on every axis.
  */
 import { opsetOf } from '../../graph/model.ts';
-import { intOf } from '../../graph/tensors.ts';
+import { intOf, intsOf } from '../../graph/tensors.ts';
 import { constDim } from '../dim.ts';
 import { axisDim, plainAxis, isLabelled, meet, type Axis } from '../labels.ts';
 import { axesOf, isOne, normalAxis, type LaneContext, type LaneRule } from './context.ts';
@@ -52,15 +52,36 @@ export const mixesTokens = (c: LaneContext, input: number, axis: number, axes: r
   if (on !== undefined && isLabelled(on)) c.say('mixes', input, axis, what);
 };
 
-/** Normalisation over the last axes, from attribute `axis` on. */
+/** Normalisation over the last axes, from attribute `axis` on; LpNormalization over that axis alone. */
 export const normalisation: LaneRule = (c) => {
   const axes = axesOf(c, 0);
   if (axes === undefined) return undefined;
   const from = normalAxis(intOf(c.node, 'axis', -1), axes.length);
+  const alone = c.node.op === 'LpNormalization';
   axes.forEach((_, axis) => {
-    if (axis >= from) mixesTokens(c, 0, axis, axes, `${c.node.op} normalises over the tokens`);
+    if (alone ? axis === from : axis >= from) mixesTokens(c, 0, axis, axes, `${c.node.op} normalises over the tokens`);
+  });
+  // Runtimes broadcast scale and bias: of more than the normalised axes they could have a row for each token.
+  c.node.inputs.forEach((name, input) => {
+    const own = name === '' || input === 0 ? [] : axesOf(c, input);
+    own?.forEach((on, i) => {
+      const axis = axes.length - own.length + i;
+      const here = axes[axis];
+      if (axis >= from || here === undefined || !isLabelled(here) || (!isLabelled(on) && isOne(axisDim(on)))) return;
+      const { fault } = meet(here, on);
+      if (fault !== undefined) c.say('conflict', input, i, fault);
+    });
   });
   return [axes, ...c.node.outputs.slice(1).map(() => axes.map((a, i) => (i >= from ? plainOne : a)))];
+};
+
+/** Over the axes listed, by default all but the channels, each channel by itself. */
+export const meanVariance: LaneRule = (c) => {
+  const axes = axesOf(c, 0);
+  if (axes === undefined) return undefined;
+  for (const given of intsOf(c.node, 'axes') ?? [0, 2, 3])
+    mixesTokens(c, 0, normalAxis(given, axes.length), axes, `${c.node.op} normalises over the tokens`);
+  return [axes];
 };
 
 /** A reduced axis: size 1, no tokens. */

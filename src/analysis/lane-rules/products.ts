@@ -3,9 +3,8 @@
  * a recognised attention may do.
  */
 import { intOf } from '../../graph/tensors.ts';
-import { isLabelled, meet, plainAxis, type Axis } from '../labels.ts';
+import { axisDim, isLabelled, meet, plainAxis, type Axis } from '../labels.ts';
 import { axesOf, isOne, type LaneContext, type LaneRule } from './context.ts';
-import { axisDim } from '../labels.ts';
 
 const contracted = (c: LaneContext, a: readonly Axis[], b: readonly Axis[], axisA: number, axisB: number): void => {
   const onA = a[axisA] as Axis;
@@ -69,4 +68,40 @@ export const packedProduct: LaneRule = (c) => {
   const last = axes.length - 1;
   if (isLabelled(axes[last] as Axis)) c.say('mixes', 0, last, `${c.node.op} sums over the tokens`);
   return [[...axes.slice(0, last), plainAxis(out[out.length - 1] as NonNullable<(typeof out)[number]>)]];
+};
+
+/**
+ * Axes by letter: operands meet on a letter they share, and letters the result lacks are summed over. Implicit results,
+ * diagonals and ellipses are rare and not followed.
+ */
+export const einsum: LaneRule = (c) => {
+  const attribute = c.node.attrs['equation'];
+  if (attribute?.kind !== 'string') return undefined;
+  const [left = '', right] = attribute.value.replaceAll(' ', '').split('->');
+  const terms = left.split(',');
+  const operands = c.node.inputs.map((_, input) => axesOf(c, input));
+  const letters = [...left.replaceAll(',', '')];
+  if (right === undefined || /[^a-zA-Z,]/.test(left + right) || terms.length !== operands.length) return undefined;
+  const met = new Map<string, { axis: Axis; input: number; at: number }>();
+  for (const [input, term] of terms.entries()) {
+    const axes = operands[input];
+    if (axes?.length !== term.length || new Set(term).size !== term.length) return undefined;
+    for (const [at, letter] of [...term].entries()) {
+      const own = axes[at] as Axis;
+      const known = met.get(letter);
+      const lone = (axis: Axis): boolean => !isLabelled(axis) && axis.length === 1 && isOne(axis[0]?.dim);
+      if (known === undefined || lone(known.axis)) met.set(letter, { axis: own, input, at });
+      else if (!lone(own)) {
+        const { axis, fault } = meet(known.axis, own);
+        if (fault !== undefined) c.say('conflict', input, at, `Einsum ${fault}`);
+        met.set(letter, { ...known, axis });
+      }
+    }
+  }
+  for (const letter of new Set(letters))
+    if (!right.includes(letter)) {
+      const { axis, input, at } = met.get(letter) as NonNullable<ReturnType<typeof met.get>>;
+      if (isLabelled(axis)) c.say('mixes', input, at, 'Einsum sums over the tokens');
+    }
+  return [[...right].map((letter) => met.get(letter)?.axis ?? [])];
 };

@@ -89,7 +89,9 @@ export const gatherByData: LaneRule = (c) => {
   data.forEach((on, i) => {
     if (isLabelled(on)) c.say('lost', 0, i, 'GatherND reads tokens at positions computed from data');
   });
-  return [out.map(plainAxis)];
+  // One result for each index: rows of the index are rows of the result.
+  const rows = (axesOf(c, 1) ?? []).slice(0, -1);
+  return [out.map((dim, i) => rows[i] ?? plainAxis(dim))];
 };
 
 const bounds = (
@@ -103,7 +105,7 @@ const bounds = (
     intsOf(c.node, 'axes') ??
     (c.node.inputs[3] ? c.ints(3)?.values.map((d) => dimValue(d) ?? Number.NaN) : starts.map((_, i) => i));
   const steps = c.node.inputs[4] ? c.ints(4)?.values.map((d) => dimValue(d) ?? Number.NaN) : starts.map(() => 1);
-  return axes && steps && { axes, starts, ends, steps };
+  return axes && steps && !axes.some(Number.isNaN) ? { axes, starts, ends, steps } : undefined;
 };
 
 /** A slice bound as an offset from the start: negative constants count from the end, large ones are the end. */
@@ -184,6 +186,8 @@ export const reduction: LaneRule = (c) => {
     single ??
     intsOf(c.node, 'axes') ??
     (c.node.inputs[1] ? c.ints(1)?.values.map((d) => dimValue(d) ?? Number.NaN) : undefined);
+  // Axes that only a run can tell may be those of the tokens.
+  if ((given === undefined && c.node.inputs[1]) || given?.some(Number.isNaN) === true) return undefined;
   const noop = intOf(c.node, 'noop_with_empty_axes', 0) === 1;
   const axes =
     given === undefined || given.length === 0
@@ -197,12 +201,13 @@ export const reduction: LaneRule = (c) => {
   return [keep ? data.map((a, i) => (axes.includes(i) ? plainOne : a)) : data.filter((_, i) => !axes.includes(i))];
 };
 
-/** CumSum, TopK: every token's result depends on its place among the others. */
+/** CumSum, CumProd, TopK: every token's result depends on its place among the others. */
 export const alongAxis: LaneRule = (c) => {
   const data = axesOf(c, 0);
   if (data === undefined) return undefined;
-  const given =
-    c.node.op === 'CumSum' ? dimValue(c.ints(1)?.values[0] ?? constDim(Number.NaN)) : intOf(c.node, 'axis', -1);
+  const given = c.node.op.startsWith('Cum')
+    ? dimValue(c.ints(1)?.values[0] ?? constDim(Number.NaN))
+    : intOf(c.node, 'axis', -1);
   const axis = given === undefined ? undefined : normalAxis(given, data.length);
   data.forEach((on, i) => {
     if (isLabelled(on) && (axis === undefined || Number.isNaN(axis) || i === axis))

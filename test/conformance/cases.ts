@@ -1,10 +1,12 @@
 /**
  * Reads a folder of real exports with recorded results: model.onnx, case.json, cases.npz and, where present,
  * parity.json and parity.npz. Two layouts: results of the published code inside cases.npz (`configs` in case.json),
- * or beside it. Knows nothing of the compiler.
+ * or beside it. Of the compiler it knows the flags only.
  */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { basename, join, relative } from 'node:path';
+import { parseCommandLine, type CompileRequest } from '../../src/flags.ts';
+import type { CompileOptions } from '../../src/index.ts';
 import { readNpz, tensorOf } from '../../src/runtime/npz.ts';
 import type { TensorData } from '../../src/runtime/tensor-data.ts';
 
@@ -26,10 +28,27 @@ export interface Batch {
   readonly outputs: ReadonlyMap<string, TensorData>;
 }
 
+/** What a case is an example of; the support table sorts by it, no check reads it. */
+export interface Kind {
+  readonly family: string;
+  readonly exporter?: string;
+  readonly opset?: number;
+  readonly attention?: string;
+  readonly shapes?: string;
+  /** Number type or tool that rewrote the model; absent: float32 as exported. */
+  readonly variant?: string;
+}
+
 export interface Case {
   /** Path below the folder it was found in. */
   readonly name: string;
+  readonly kind: Kind;
   readonly model: string;
+  /** What this model needs to be told, for the command line and for the library. */
+  readonly flags: readonly string[];
+  readonly options: CompileOptions;
+  /** False: no runtime at hand runs the original. It can be compiled, and nothing else be checked. */
+  readonly runs: boolean;
   readonly batches: readonly Batch[];
   readonly parity: readonly ParityConfig[];
   /** The output that parity compares. */
@@ -41,8 +60,6 @@ export interface Case {
   readonly identityTolerance: number;
   /** Upper limit of the multiply-adds left with `--keep 0.7`. */
   readonly maxMultiplyAdds: number;
-  /** Inputs that are embeddings already, as `--lanes` writes their tokens. */
-  readonly lanes: Readonly<Record<string, string>>;
 }
 
 interface CaseFile {
@@ -53,7 +70,15 @@ interface CaseFile {
   readonly variant?: string;
   readonly expect?: string;
   readonly max_multiply_adds?: number;
+  readonly exporter?: string;
+  readonly opset?: number;
+  readonly attention?: string;
+  readonly shapes?: string;
+  readonly runs?: boolean;
+  /** Inputs that are embeddings already, as `--lanes` writes their tokens. */
   readonly lanes?: Readonly<Record<string, string>>;
+  /** Any other flags, long and without dashes. */
+  readonly options?: Readonly<Record<string, string>>;
   readonly configs?: readonly {
     readonly key: string;
     readonly layers: readonly number[];
@@ -93,13 +118,26 @@ const read = (arrays: ReadonlyMap<string, TensorData>, key: string, folder: stri
 
 const OFFICIAL_OUTPUT = 'logits';
 
+const optionsOf = (flags: readonly string[]): CompileOptions =>
+  (parseCommandLine(['in.onnx', '--output', 'out.onnx', ...flags], 100) as CompileRequest).options;
+
+const kindOf = ({ exporter, opset, attention, shapes, variant }: CaseFile, family: string): Kind => ({
+  family,
+  ...(exporter !== undefined && { exporter }),
+  ...(opset !== undefined && { opset }),
+  ...(attention !== undefined && { attention }),
+  ...(shapes !== undefined && { shapes }),
+  ...(variant !== undefined && { variant }),
+});
+
 /** Reads one folder. `root` is what its name is relative to. */
 export const readCase = (folder: string, root: string): Case => {
   const info = json(join(folder, 'case.json')) as CaseFile;
   const arrays = arraysOf(join(folder, 'cases.npz'));
   const batches = batchNumbers(arrays);
   const official = info.configs !== undefined;
-  const outputs = official ? [OFFICIAL_OUTPUT] : (info.outputs ?? []);
+  const runs = info.runs ?? true;
+  const outputs = official ? [OFFICIAL_OUTPUT] : runs ? (info.outputs ?? []) : [];
   const plainKey = (k: number, output: string): string => (official ? `in${k}.plain` : `in${k}.out.${output}`);
   const name = relative(root, folder) || basename(folder);
   const hasParity = existsSync(join(folder, 'parity.npz'));
@@ -110,9 +148,17 @@ export const readCase = (folder: string, root: string): Case => {
     parityFile?.configs.map((c) => ({ ...c, prune: c.p, merge: c.m, mergeText: c.t })) ??
     [];
   const family = info.family ?? info.name ?? name;
+  const flags = [
+    ...Object.entries(info.options ?? {}).flatMap(([flag, value]) => [`--${flag}`, value]),
+    ...Object.entries(info.lanes ?? {}).flatMap(([input, runs]) => ['--lanes', `${input}=${runs}`]),
+  ];
   return {
     name,
+    kind: kindOf(info, family),
     model: join(folder, 'model.onnx'),
+    flags,
+    options: optionsOf(flags),
+    runs,
     batches: batches.map((k) => ({
       feeds: new Map(info.inputs.map((input) => [input, read(arrays, `in${k}.${input}`, folder)])),
       outputs: new Map(outputs.map((output) => [output, read(arrays, plainKey(k, output), folder)])),
@@ -128,10 +174,10 @@ export const readCase = (folder: string, root: string): Case => {
     })),
     parityOutput: official ? OFFICIAL_OUTPUT : parityFile?.output,
     mustBeRefused: info.expect === 'refuse',
-    mustCompile: info.expect !== 'refuse' && (configs.length > 0 || info.variant === 'external'),
-    identityTolerance: info.variant === undefined || info.variant === 'external' ? 1e-4 : 2e-2,
+    mustCompile:
+      info.expect === 'compile' || (info.expect !== 'refuse' && (configs.length > 0 || info.variant === 'external')),
+    identityTolerance: info.variant === undefined || info.variant.startsWith('external') ? 1e-4 : 2e-2,
     maxMultiplyAdds: info.max_multiply_adds ?? (family.startsWith('vilt') ? 0.85 : 0.98),
-    lanes: info.lanes ?? {},
   };
 };
 

@@ -9,7 +9,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { CompileError } from '../../src/diagnostics/diagnostic.ts';
-import { parseCommandLine } from '../../src/flags.ts';
 import { compile, type CompileOptions } from '../../src/index.ts';
 import { multiplyAdds } from '../../src/runtime/profile.ts';
 import type { OpenOptions, Runtime } from '../../src/runtime/session.ts';
@@ -18,9 +17,10 @@ import type { Batch, Case, ParityConfig } from './cases.ts';
 import { distance, isFinite, sameBits, scaleOf } from './compare.ts';
 
 export type Verdict =
-  | { readonly outcome: 'pass' | 'fail'; readonly text: string }
+  /** `figure`: share of the scale (identity), of the multiply-adds (reduction), of the effect (parity). */
+  | { readonly outcome: 'pass' | 'fail'; readonly text: string; readonly code?: string; readonly figure?: number }
   /** The compiler refused: whether that is fine is the runner's decision. */
-  | { readonly outcome: 'refused'; readonly text: string };
+  | { readonly outcome: 'refused'; readonly text: string; readonly code: string };
 
 export interface Bench {
   readonly runtime: Runtime;
@@ -59,21 +59,14 @@ const plainLevel = async ({ runtime }: Bench, test: Case): Promise<'disabled' | 
   }
 };
 
-/** The case's own word on which tokens its embedding inputs hold. */
-const hintFlags = ({ lanes }: Case): string[] =>
-  Object.entries(lanes).flatMap(([input, runs]) => ['--lanes', `${input}=${runs}`]);
-
-const hinted = (test: Case): CompileOptions => {
-  const request = parseCommandLine([test.model, '-o', 'out.onnx', ...hintFlags(test)], 80);
-  return request.command === 'compile' ? request.options : {};
-};
-
 const compiled = async (bench: Bench, test: Case, check: string, options: CompileOptions): Promise<string> => {
-  const result = await compile(test.model, { ...options, ...hinted(test), ...bench.options });
+  const result = await compile(test.model, { ...test.options, ...options, ...bench.options });
   const path = bench.place(test, check);
   result.write(path);
   return path;
 };
+
+const notRun: Verdict = { outcome: 'pass', text: 'compiled; no runtime at hand runs the original' };
 
 const figure = (n: number): string => (n === 0 ? '0' : n.toExponential(1));
 
@@ -83,7 +76,8 @@ const guarded = async (check: () => Promise<Verdict>): Promise<Verdict> => {
     return await check();
   } catch (error) {
     if (error instanceof CompileError && !error.diagnostic.code.startsWith('model-not-')) {
-      return { outcome: 'refused', text: `${error.diagnostic.code}: ${error.message}` };
+      const { code } = error.diagnostic;
+      return { outcome: 'refused', text: `${code}: ${error.message}`, code };
     }
     return { outcome: 'fail', text: error instanceof Error ? `${error.name}: ${error.message}` : String(error) };
   }
@@ -93,6 +87,7 @@ const guarded = async (check: () => Promise<Verdict>): Promise<Verdict> => {
 export const identity = (bench: Bench, test: Case): Promise<Verdict> =>
   guarded(async () => {
     const path = await compiled(bench, test, 'identity', { keep: 1, mergeText: 0 });
+    if (!test.runs) return notRun;
     const [ours, theirs] = [await runAll(bench, path, test.batches), await runAll(bench, test.model, test.batches)];
     const level = await plainLevel(bench, test);
     const plain = { optimize: level, threads: 1 } as const;
@@ -117,13 +112,14 @@ export const identity = (bench: Bench, test: Case): Promise<Verdict> =>
     }
     if (worst > test.identityTolerance) problems.push(`${figure(worst)} of the scale from the recorded outputs`);
     if (problems.length > 0) return { outcome: 'fail', text: problems.join('; ') };
-    return { outcome: 'pass', text: `${figure(worst)} of the scale from the recorded outputs` };
+    return { outcome: 'pass', text: `${figure(worst)} of the scale from the recorded outputs`, figure: worst };
   });
 
 /** `--keep 0.7`: finite outputs of the original shapes on every batch, and really less work. */
 export const reduction = (bench: Bench, test: Case): Promise<Verdict> =>
   guarded(async () => {
     const path = await compiled(bench, test, 'reduction', { keep: 0.7 });
+    if (!test.runs) return notRun;
     const counted = { profile: true, optimize: await plainLevel(bench, test) } as const;
     const ours = await runAll(bench, path, test.batches, counted);
     const theirs = await runAll(bench, test.model, test.batches, counted);
@@ -141,7 +137,7 @@ export const reduction = (bench: Bench, test: Case): Promise<Verdict> =>
     }
     const ratio = ours.multiplyAdds / theirs.multiplyAdds;
     const text = `multiply-adds ${ratio.toFixed(3)} of the original (limit ${test.maxMultiplyAdds})`;
-    return { outcome: ratio < test.maxMultiplyAdds ? 'pass' : 'fail', text };
+    return { outcome: ratio < test.maxMultiplyAdds ? 'pass' : 'fail', text, figure: ratio };
   });
 
 /** The decisions of the published code (or of `safe`): within 2 % of the reduction's own effect, by the largest and the Euclidean difference. */
@@ -173,7 +169,7 @@ export const parity = (bench: Bench, test: Case, config: ParityConfig): Promise<
       }
     }
     if (problems.length > 0) return { outcome: 'fail', text: problems.join('; ') };
-    return { outcome: 'pass', text: `error ${(100 * worst).toFixed(3)} % of the effect` };
+    return { outcome: 'pass', text: `error ${(100 * worst).toFixed(3)} % of the effect`, figure: worst };
   });
 
 const numbers = (tensor: TensorData): number => tensor.dims.reduce((n, d) => n * d, 1);
@@ -182,7 +178,7 @@ const CLI = fileURLToPath(new URL('../../src/cli.ts', import.meta.url));
 const TSX = import.meta.resolve('tsx');
 
 /** Through the command line: exit code 1, a message on stderr, nothing left in the folder. */
-export const refusal = (test: Case, flags: readonly string[] = ['--keep', '0.7']): Verdict => {
+export const refusal = (test: Case): Verdict => {
   const folder = mkdtempSync(join(tmpdir(), 'pumer-refusal-'));
   try {
     const args = [
@@ -193,8 +189,9 @@ export const refusal = (test: Case, flags: readonly string[] = ['--keep', '0.7']
       '-o',
       join(folder, 'out.onnx'),
       '--no-color',
-      ...hintFlags(test),
-      ...flags,
+      '--keep',
+      '0.7',
+      ...test.flags,
     ];
     const run = spawnSync(process.execPath, args, { encoding: 'utf8' });
     const message = run.stderr.trim();
@@ -203,7 +200,8 @@ export const refusal = (test: Case, flags: readonly string[] = ['--keep', '0.7']
     if (run.status !== 1) return { outcome: 'fail', text: `exit code ${run.status}: ${text}` };
     if (message === '') return { outcome: 'fail', text: 'no message on stderr' };
     if (left.length > 0) return { outcome: 'fail', text: `left ${left.join(', ')} behind` };
-    return { outcome: 'pass', text };
+    const code = /^error ([a-z0-9-]+):/.exec(text)?.[1];
+    return { outcome: 'pass', text, ...(code !== undefined && { code }) };
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }

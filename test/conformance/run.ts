@@ -7,6 +7,7 @@
  *   --ops function|inline
  *   --allow-refusals    a refused case is never a miss
  *   --save DIR          keep every compiled model there, with a manifest for check.py
+ *   --json FILE         what each check found, for table.ts
  */
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -15,6 +16,7 @@ import { parseArgs } from 'node:util';
 import { loadRuntime } from '../../src/runtime/session.ts';
 import { findCases, readCase, type Case } from './cases.ts';
 import { identity, parity, reduction, refusal, type Bench, type Verdict } from './checks.ts';
+import type { CaseResult, CheckResult, RunResult } from './result.ts';
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -24,12 +26,15 @@ const { values, positionals } = parseArgs({
     ops: { type: 'string' },
     'allow-refusals': { type: 'boolean' },
     save: { type: 'string' },
+    json: { type: 'string' },
   },
 });
 
 const main = async (): Promise<number> => {
   if (positionals.length === 0) {
-    console.error('usage: npm run conformance -- DIR... [--only TEXT] [--check NAMES] [--ops inline] [--save DIR]');
+    console.error(
+      'usage: npm run conformance -- DIR... [--only TEXT] [--check NAMES] [--ops inline] [--save DIR] [--json FILE]',
+    );
     return 2;
   }
   const load = await loadRuntime();
@@ -52,15 +57,21 @@ const main = async (): Promise<number> => {
   };
   const wanted = new Set((values.check ?? 'identity,reduction,parity,refusal').split(','));
   const tally = { pass: 0, fail: 0, refused: 0 };
-  const line = (test: Case, check: string, outcome: keyof typeof tally, text: string): void => {
-    tally[outcome]++;
-    console.log(
-      `${outcome === 'fail' ? 'MISS   ' : outcome === 'pass' ? 'ok     ' : 'refused'} ${test.name} ${check}: ${text}`,
-    );
-  };
+  const results: CaseResult[] = [];
   const report = (test: Case, check: string, verdict: Verdict): void => {
     const miss = verdict.outcome === 'refused' && test.mustCompile && values['allow-refusals'] !== true;
-    line(test, check, miss ? 'fail' : verdict.outcome, miss ? `refused: ${verdict.text}` : verdict.text);
+    const outcome = miss ? 'fail' : verdict.outcome;
+    tally[outcome]++;
+    const word = { fail: 'MISS   ', pass: 'ok     ', refused: 'refused' }[outcome];
+    console.log(`${word} ${test.name} ${check}: ${miss ? 'refused: ' : ''}${verdict.text}`);
+    const found: CheckResult = { check, ...verdict };
+    const last = results.at(-1);
+    if (last?.name === test.name) results.splice(-1, 1, { ...last, checks: [...last.checks, found] });
+    else results.push({ name: test.name, ...test.kind, mustBeRefused: test.mustBeRefused, checks: [found] });
+  };
+  const writeResults = (file: string): void => {
+    const run: RunResult = { schema_version: 1, cases: results };
+    writeFileSync(file, `${JSON.stringify(run, null, 1)}\n`);
   };
 
   try {
@@ -79,7 +90,7 @@ const main = async (): Promise<number> => {
           refused = verdict.outcome === 'refused';
           report(test, 'reduction', verdict);
         }
-        if (wanted.has('parity')) {
+        if (wanted.has('parity') && test.runs) {
           for (const config of test.parity) report(test, `parity ${config.key}`, await parity(bench, test, config));
         }
         if (refused && wanted.has('refusal')) report(test, 'refusal', refusal(test));
@@ -88,6 +99,7 @@ const main = async (): Promise<number> => {
   } finally {
     if (kept === undefined) rmSync(folder, { recursive: true, force: true });
     else writeFileSync(join(kept, 'manifest.json'), JSON.stringify(manifest, null, 1));
+    if (values.json !== undefined) writeResults(values.json);
   }
   const total = tally.pass + tally.fail + tally.refused;
   console.log(`${total} checks: ${tally.pass} passed, ${tally.fail} missed, ${tally.refused} refused`);

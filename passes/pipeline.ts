@@ -4,10 +4,18 @@
 import type { Semantics } from '../src/reduction/plan.ts';
 import type { Pass } from '../src/rewrite/pass.ts';
 import { dropStaleAnnotations } from './drop-stale-annotations.ts';
+import { foldBranches } from './fold-branches.ts';
 import { foldShapes } from './fold-shapes.ts';
 import { freeTokenCounts, type FreeingScope } from './free-token-counts.ts';
+import { inlineFunctions } from './inline-functions.ts';
 import { inlineReductions } from './inline-reductions.ts';
 import { removeUnused } from './remove-unused.ts';
+
+/** Before anything is understood: what cannot be traced into is written out. Exact, nothing is folded but branches. */
+export const open: readonly Pass[] = [
+  inlineFunctions, // a call hides what its body does to tokens
+  foldBranches, // a branch never taken is no reader; an If over shapes may stand in any function
+];
 
 /** Once the first cross-modal layers are known. */
 export const freeLengths = (scope: FreeingScope): readonly Pass[] => [

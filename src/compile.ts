@@ -2,7 +2,7 @@
  * The whole compiler on one screen: read, understand, plan, insert, prove, tidy. The only importer of passes/.
  */
 import { attentionPatterns } from '../passes/patterns/index.ts';
-import { freeLengths, tidy } from '../passes/pipeline.ts';
+import { freeLengths, open, tidy } from '../passes/pipeline.ts';
 import { insertReductions } from '../passes/insert-reductions.ts';
 import { resolvePlan } from '../passes/plan-sites.ts';
 import { proveLanes } from '../passes/prove-lanes.ts';
@@ -45,9 +45,9 @@ export const storedPlan = (model: Model): string | undefined => model.metadata.g
 
 const isCompiled = (model: Model): boolean => storedPlan(model) !== undefined || model.opsets.has('ai.pumer');
 
-/** What the compiler sees in a model, before and without any change to its meaning. */
+/** What the compiler sees in a model, functions and settled branches written out, its meaning unchanged. */
 export const understandModel = (model: Model, hints: LaneHints): Understanding =>
-  understand(model, hints, attentionPatterns, siteStrategies);
+  understand(runPasses(model, open, newReport()), hints, attentionPatterns, siteStrategies);
 
 const freed = (seen: Understanding, report: Report): Understanding => {
   const firstContexts = seen.layers

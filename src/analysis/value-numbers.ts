@@ -18,7 +18,7 @@ const random = new Set([
   'Bernoulli',
 ]);
 const attrKey = (attr: Attr): string | undefined => {
-  if (attr.kind === 'opaque') return undefined;
+  if (attr.kind === 'opaque' || attr.kind === 'body' || attr.kind === 'reference') return undefined;
   if (attr.kind === 'tensor') {
     const numbers = readNumbers(attr.value, 1024);
     return numbers && `${attr.value.dataType}:${attr.value.dims.join()}:${numbers.join()}`;
@@ -59,7 +59,10 @@ export const valueNumbers: (model: Model) => (value: ValueName) => number = memo
     return n;
   };
   const keyOf = (node: Node): string | undefined => {
-    if (random.has(node.op) || node.captures.length > 0) return undefined;
+    // Operators of unknown domains, and functions, may draw numbers inside; so does dropout in training.
+    const known = node.domain === '' || node.domain === 'com.microsoft';
+    const draws = random.has(node.op) || (node.op.includes('Dropout') && (node.inputs[2] ?? '') !== '');
+    if (!known || draws || node.captures.length > 0) return undefined;
     const attrs: string[] = [];
     for (const name of Object.keys(node.attrs).sort()) {
       const key = attrKey(node.attrs[name] as Attr);

@@ -134,6 +134,14 @@ export const tensorUnreadable = (tensor: string, reason: string): Diagnostic =>
 
 // Wiring.
 
+export const domainNotImported = (domain: string, file: string, node: { name: string; op: string }): Diagnostic =>
+  error(
+    'domain-not-imported',
+    { file, node: node.name },
+    `${nodeLabel(node.name, node.op)} is of domain '${domain}', which the model does not import`,
+    'the model is not valid ONNX: export it again, or add the domain to its opset imports',
+  );
+
 export const undefinedValue = (value: string, file: string, node?: { name: string; op: string }): Diagnostic =>
   error(
     'undefined-value',

@@ -60,8 +60,20 @@ export type Attr =
   | { readonly kind: 'floats'; readonly value: readonly number[]; readonly origin?: object }
   | { readonly kind: 'strings'; readonly value: readonly string[]; readonly origin?: object }
   | { readonly kind: 'tensor'; readonly value: Tensor; readonly origin?: object }
-  /** Sub-graphs, references inside functions, sparse tensors, types: carried, not looked into. */
+  /** A branch of If, the body of a loop: to be looked into, not to be changed in place. */
+  | { readonly kind: 'body'; readonly value: Body; readonly origin: object }
+  /** Inside a function: the attribute of that name of whoever calls it. */
+  | { readonly kind: 'reference'; readonly value: string; readonly origin: object }
+  /** Lists of sub-graphs, sparse tensors, types: carried, not looked into. */
   | { readonly kind: 'opaque'; readonly origin: object };
+
+/** A sub-graph: reads outer values by name (its node's captures). */
+export interface Body {
+  readonly inputs: readonly ValueName[];
+  readonly outputs: readonly ValueName[];
+  readonly nodes: readonly Node[];
+  readonly constants: ReadonlyMap<ValueName, Tensor>;
+}
 
 export interface Node {
   readonly name: string;
@@ -103,6 +115,10 @@ export interface FunctionBody {
   readonly inputs: readonly ValueName[];
   readonly outputs: readonly ValueName[];
   readonly attributes: readonly string[];
+  /** Attributes a call may leave out. */
+  readonly defaults?: Readonly<Record<string, Attr>>;
+  /** Tells apart functions of one name. */
+  readonly overload?: string;
   readonly nodes: readonly Node[];
   readonly opsets: ReadonlyMap<string, number>;
   readonly doc?: string;

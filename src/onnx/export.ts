@@ -13,7 +13,9 @@ import { exportTensor } from './tensor-data.ts';
 /** A text field: absent where there is nothing to say. */
 const text = (value: string): string | undefined => (value === '' ? undefined : value);
 
-const attrValue = (attr: Exclude<Attr, { kind: 'opaque' }>): AttributeProto => {
+type Plain = Exclude<Attr, { kind: 'opaque' | 'body' | 'reference' }>;
+
+const attrValue = (attr: Plain): AttributeProto => {
   switch (attr.kind) {
     case 'int':
       return { i: longOf(attr.value) };
@@ -38,7 +40,8 @@ const exportAttr = (name: string, attr: Attr): AttributeProto => {
   const origin = attr.origin as AttrOrigin | undefined;
   let proto = origin?.proto ?? { name };
   if ((proto.name ?? '') !== name) proto = withFields(proto, { name });
-  if (attr.kind === 'opaque' || (origin !== undefined && attr.value === origin.was)) return proto;
+  if (attr.kind === 'opaque' || attr.kind === 'body' || attr.kind === 'reference') return proto;
+  if (origin !== undefined && attr.value === origin.was) return proto;
   return withFields(proto, { ...noValue, ...attrValue(attr), type: AttrType[attr.kind] });
 };
 

@@ -3,13 +3,13 @@
  * what was read from it, by which export.ts tells changed parts from untouched ones.
  */
 import { isUtf8 } from 'node:buffer';
-import type { Attr, Node } from '../graph/model.ts';
-import { numberOf, textFromBytes, type AttributeProto, type NodeProto } from './proto.ts';
+import type { Attr, Body, Node } from '../graph/model.ts';
+import { numberOf, textFromBytes, type AttributeProto, type GraphProto, type NodeProto } from './proto.ts';
 import { importTensor } from './tensor-data.ts';
 import { capturesOf } from './wiring.ts';
 
 /** AttributeProto.AttributeType, as far as attributes are looked into. */
-export const AttrType = { float: 1, int: 2, string: 3, tensor: 4, floats: 6, ints: 7, strings: 8 } as const;
+export const AttrType = { float: 1, int: 2, string: 3, tensor: 4, graph: 5, floats: 6, ints: 7, strings: 8 } as const;
 
 /** What an imported attribute remembers. */
 export interface AttrOrigin {
@@ -43,19 +43,30 @@ export const bitsFromFloat = (value: number): number => {
 const typeOf = (proto: AttributeProto): number => {
   if (proto.type !== undefined && proto.type !== 0) return proto.type;
   const used = (key: keyof AttributeProto): boolean => Object.hasOwn(proto, key);
-  const fields = { f: 1, i: 2, s: 3, t: 4, floats: 6, ints: 7, strings: 8 } as const;
+  const fields = { f: 1, i: 2, s: 3, t: 4, g: 5, floats: 6, ints: 7, strings: 8 } as const;
   for (const [field, type] of Object.entries(fields)) if (used(field as keyof AttributeProto)) return type;
   return 0;
 };
 
-const importAttr = (proto: AttributeProto): Attr => {
+/** Undefined where it holds what the picture leaves out. */
+const importBody = (proto: GraphProto): Body | undefined =>
+  (proto.sparseInitializer ?? []).length > 0
+    ? undefined
+    : {
+        inputs: (proto.input ?? []).map((v) => v.name ?? ''),
+        outputs: (proto.output ?? []).map((v) => v.name ?? ''),
+        nodes: (proto.node ?? []).map(importNode),
+        constants: new Map((proto.initializer ?? []).map((t) => [t.name ?? '', importTensor(t)])),
+      };
+
+export const importAttr = (proto: AttributeProto): Attr => {
   const keep = <K extends Attr['kind'], V>(kind: K, value: V) => ({
     kind,
     value,
     origin: { proto, was: value } satisfies AttrOrigin,
   });
   const opaque = { kind: 'opaque', origin: { proto } satisfies AttrOrigin } as const;
-  if (proto.refAttrName !== undefined && proto.refAttrName !== '') return opaque;
+  if (proto.refAttrName !== undefined && proto.refAttrName !== '') return keep('reference', proto.refAttrName);
   switch (typeOf(proto)) {
     case AttrType.float:
       return keep('float', floatFromBits(proto.f ?? 0));
@@ -67,6 +78,10 @@ const importAttr = (proto: AttributeProto): Attr => {
     }
     case AttrType.tensor:
       return proto.t ? keep('tensor', importTensor(proto.t)) : opaque;
+    case AttrType.graph: {
+      const body = proto.g ? importBody(proto.g) : undefined;
+      return body ? keep('body', body) : opaque;
+    }
     case AttrType.floats:
       return keep('floats', (proto.floats ?? []).map(floatFromBits));
     case AttrType.ints:

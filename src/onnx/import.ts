@@ -2,10 +2,10 @@
  * A decoded ModelProto to the compiler's Model. Reads no weights; refuses graphs whose values do not hang together.
  */
 import { CompileError } from '../diagnostics/diagnostic.ts';
-import { modelWithoutGraph, modelWithoutIrVersion } from '../diagnostics/messages-onnx.ts';
+import { domainNotImported, modelWithoutGraph, modelWithoutIrVersion } from '../diagnostics/messages-onnx.ts';
 import type { DeclaredDim, FunctionBody, Graph, GraphValue, Model, TensorType } from '../graph/model.ts';
 import type { FileIdentity } from '../support/byte-source.ts';
-import { domainOf, importNode } from './import-nodes.ts';
+import { domainOf, importAttr, importNode } from './import-nodes.ts';
 import { numberOf, type DimensionProto, type FunctionProto, type GraphProto, type ModelProto } from './proto.ts';
 import type { EntryProto, OpsetProto, TypeProto, ValueInfoProto } from './proto.ts';
 import { importTensor } from './tensor-data.ts';
@@ -87,6 +87,8 @@ const importFunction = (proto: FunctionProto): FunctionBody => {
     inputs: proto.input ?? [],
     outputs: proto.output ?? [],
     attributes: proto.attribute ?? [],
+    defaults: Object.fromEntries((proto.attributeProto ?? []).map((attr) => [attr.name ?? '', importAttr(attr)])),
+    ...(proto.overload ? { overload: proto.overload } : {}),
     nodes: inOrder((proto.node ?? []).map(importNode)),
     opsets: importOpsets(proto.opsetImport),
     ...(proto.docString ? { doc: proto.docString } : {}),
@@ -109,5 +111,8 @@ export const importModel = (proto: ModelProto, files: readonly FileIdentity[], f
     functions: (proto.functions ?? []).map(importFunction),
     metadata: importEntries(proto.metadataProps),
   };
+  // A model without any import is one of the very first; its opset is refused later.
+  const stranger = was.graph.nodes.find(({ domain }) => domain !== '' && !was.opsets.has(domain));
+  if (stranger !== undefined) throw new CompileError(domainNotImported(stranger.domain, file, stranger));
   return { ...was, origin: { proto, was, files } satisfies ModelOrigin };
 };

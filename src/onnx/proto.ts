@@ -116,6 +116,7 @@ export interface FunctionProto extends Message {
   readonly node?: readonly NodeProto[];
   readonly opsetImport?: readonly OpsetProto[];
   readonly docString?: string;
+  readonly overload?: string;
 }
 
 export interface ModelProto extends Message {

@@ -95,11 +95,11 @@ describe('a model with everything', () => {
       attributes: ['alpha'],
       doc: 'scales',
     });
-    expect(model.functions[0]?.nodes[0]?.attrs['value_float']?.kind).toBe('opaque');
+    expect(model.functions[0]?.nodes[0]?.attrs['value_float']?.kind).toBe('reference');
     const choice = model.graph.nodes.at(-1);
     expect(choice?.domain).toBe('');
     expect([...(choice?.captures ?? [])].sort()).toEqual(['b', 'cond', 'h2', 'h3']);
-    expect(choice?.attrs['then_branch']?.kind).toBe('opaque');
+    expect(choice?.attrs['then_branch']?.kind).toBe('body');
   });
 
   it('comes back the same', () => {

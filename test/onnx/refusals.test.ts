@@ -56,6 +56,13 @@ describe('at the door', () => {
     expect(refusal(() => readModel(join(folder, 'model.onnx'))).code).toBe('model-is-folder');
   });
 
+  it('an operator of a domain that is not imported', () => {
+    const stranger = { ...smallModel(), opsets: new Map([['', 17]]) };
+    const nodes = stranger.graph.nodes.map((n) => (n.op === 'Add' ? { ...n, domain: 'com.example' } : n));
+    const diagnostic = open(encodeModel({ ...stranger, graph: { ...stranger.graph, nodes } }));
+    expect([diagnostic.code, diagnostic.at?.node]).toEqual(['domain-not-imported', '/Add/h3']);
+  });
+
   it('a device', () => {
     expect(refusal(() => readModel('/dev/null')).code).toBe('model-not-file');
   });

@@ -11,6 +11,7 @@ import { tokenReduceFunction } from '../src/reduction/token-reduce/body.ts';
 import { TOKEN_REDUCE } from '../src/reduction/token-reduce/contract.ts';
 import { carryMasks } from './insertion/masks.ts';
 import { restoreOutputs } from './insertion/outputs.ts';
+import { mapLinks } from './insertion/links.ts';
 import { remapReads } from './insertion/reads.ts';
 import type { SaliencySource } from './insertion/saliency.ts';
 import { newInsertion, type Settled } from './insertion/session.ts';
@@ -42,6 +43,7 @@ export const insertReductions = (
   const session = newInsertion(understood, plan, editor);
   for (const site of plan.sites) insertSite(session, site, choices.saliency);
   carryMasks(session);
+  mapLinks(session);
   remapReads(session);
   restoreOutputs(session, choices.outputs);
   const stream = first.lanes[0]?.site.stream.value ?? '';

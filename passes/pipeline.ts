@@ -8,6 +8,7 @@ import { foldBranches } from './fold-branches.ts';
 import { foldShapes } from './fold-shapes.ts';
 import { freeTokenCounts, type FreeingScope } from './free-token-counts.ts';
 import { inlineFunctions } from './inline-functions.ts';
+import { inlineMaps } from './inline-maps.ts';
 import { inlineReductions } from './inline-reductions.ts';
 import { removeUnused } from './remove-unused.ts';
 
@@ -26,6 +27,7 @@ export const freeLengths = (scope: FreeingScope): readonly Pass[] => [
 /** After insertion and its proof. */
 export const tidy = (ops: 'function' | 'inline', semantics: Semantics): readonly Pass[] => [
   dropStaleAnnotations, // while the calls still say where lengths change
+  inlineMaps(semantics), // they were calls for the proof alone
   ...(ops === 'inline' ? [inlineReductions(semantics)] : []), // for tools that dislike functions
   foldShapes, // lengths are final now: what is constant arithmetic becomes the numbers it is
   removeUnused, // old masks, old shape chains, and reducer outputs nobody reads

@@ -73,7 +73,7 @@ export const proveLanes = (
   for (const node of model.graph.nodes) {
     // Were a shortened lane lost sight of, everything behind it would go unproven.
     const [tokens] = node.outputs;
-    if (node.domain !== TOKEN_REDUCE.domain || tokens === undefined) continue;
+    if (node.domain !== TOKEN_REDUCE.domain || node.op !== TOKEN_REDUCE.name || tokens === undefined) continue;
     const known = tokensOf(lanes.of(tokens)?.[1]);
     invariant(known?.length === 1 && known[0]?.version === tokens, `the tokens "${tokens}" cannot be traced`);
   }

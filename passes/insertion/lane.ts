@@ -1,7 +1,7 @@
 /**
  * Writes one TokenReduce call: its metric, protected positions, counts and weights; records the lane's new state.
  */
-import type { Segment } from '../../src/analysis/labels.ts';
+import { axisDim, type Segment } from '../../src/analysis/labels.ts';
 import { shapesOf } from '../../src/analysis/shapes.ts';
 import type { Emitter } from '../../src/graph/emit.ts';
 import { DataType, type ValueName } from '../../src/graph/model.ts';
@@ -10,7 +10,17 @@ import { emitImageCounts, emitTextCounts } from '../../src/reduction/counts.ts';
 import type { LanePlan, SitePlan } from '../../src/reduction/site-plan.ts';
 import { tokenReduceInputList } from '../../src/reduction/token-reduce/body.ts';
 import { TOKEN_REDUCE } from '../../src/reduction/token-reduce/contract.ts';
-import { cutSegment, lengthOf, maskOf, plannedTokens, sizeValue, type Insertion, type Size } from './session.ts';
+import { invariant } from '../../src/support/assert.ts';
+import {
+  cutSegment,
+  lengthOf,
+  maskOf,
+  plannedTokens,
+  sizeValue,
+  type Insertion,
+  type Size,
+  type Step,
+} from './session.ts';
 import { originalWeight } from './weights.ts';
 
 const weightOf = (
@@ -18,14 +28,14 @@ const weightOf = (
   tokens: readonly Segment[],
   index: number,
   attention: LanePlan['site']['keys'],
-): { weight: ValueName; mask: number; targets: readonly ValueName[] } => {
+): { weight: ValueName; mask: number; steps: readonly Step[] } => {
   const segment = tokens[index] as Segment;
   const state = s.states.get(segment.version);
   if (segment.version !== '' && state !== undefined) return state;
   return {
     weight: originalWeight(s, attention, attention.keyTokens, index),
     mask: maskOf(s, attention).number,
-    targets: [],
+    steps: [],
   };
 };
 
@@ -91,7 +101,7 @@ export const reduceLane = (
   const keyTokens = plannedTokens(s, plan.site.keys, 'key');
   const keyIndex = keyTokens.findIndex((t) => t.lane === plan.lane);
   const length = lengthOf(s, keyTokens[keyIndex] as Segment);
-  const { weight, mask, targets } = weightOf(s, keyTokens, keyIndex, plan.site.keys);
+  const { weight, mask, steps } = weightOf(s, keyTokens, keyIndex, plan.site.keys);
   const { keep, merge, prune } = countsOf(s, e, site, plan, length, imagePrune);
   const inputs = tokenReduceInputList({
     tokens: cutSegment(s, e, stream, 1, layout, index),
@@ -119,9 +129,12 @@ export const reduceLane = (
     attrs: { semantics: stringAttr(s.plan.semantics) },
     captures: [],
   });
-  const [tokens, weightOut, target] = outputs;
+  const [tokens, weightOut, target, position] = outputs;
   const left =
     plan.counts.kind === 'static' ? plan.counts.keep - plan.counts.merge : s.emitter('lengths').length(weightOut, 1);
-  s.states.set(plan.after, { length: left, weight: weightOut, mask, targets: [...targets, target] });
+  const [batch] = s.plan.lanes.of(plan.site.stream.value) ?? [];
+  invariant(batch !== undefined, 'the stream has no batch axis');
+  const step: Step = { before: plan.before, batch: axisDim(batch), weight, target, position };
+  s.states.set(plan.after, { length: left, weight: weightOut, mask, steps: [...steps, step] });
   return { tokens, ...(prune !== undefined && { prune }) };
 };

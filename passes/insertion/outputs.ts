@@ -31,7 +31,10 @@ const restoredLane = (
   rank: number,
   type: number,
 ): ValueName => {
-  const place = places(e, (s.states.get(segment.version) as LaneState).targets);
+  const place = places(
+    e,
+    (s.states.get(segment.version) as LaneState).steps.map((step) => step.target),
+  );
   const gone = e.op('Less', [place, e.int64(0)]);
   const zero = e.cast(e.float(0), type);
   if (rank === 2)

@@ -3,7 +3,7 @@
  * and the weight of each token (semantics.md: the mask of `pumer`, the sizes of `safe`).
  */
 import type { Attention } from '../../src/analysis/attention.ts';
-import { dimText, dimValue, sameDim } from '../../src/analysis/dim.ts';
+import { dimText, dimValue, sameDim, type Dim } from '../../src/analysis/dim.ts';
 import { tokensOf, type Segment } from '../../src/analysis/labels.ts';
 import { maskFactsOf, type MaskFacts } from '../../src/analysis/mask-facts.ts';
 import type { Understanding } from '../../src/analysis/understanding.ts';
@@ -23,8 +23,20 @@ export interface LaneState {
   readonly weight: ValueName;
   /** Number of the mask the weights began with; every mask they replace must be the same one. */
   readonly mask: number;
-  /** `target` outputs of the reductions so far, oldest first: int64 [B, tokens before]. */
-  readonly targets: readonly ValueName[];
+  /** The reductions so far, oldest first. */
+  readonly steps: readonly Step[];
+}
+
+/** One reduction of a lane, and what it takes to follow it. */
+export interface Step {
+  /** Version of the lane that went in. */
+  readonly before: string;
+  /** Rows of the batch. */
+  readonly batch: Dim;
+  /** The reducer's input and outputs of these names. */
+  readonly weight: ValueName;
+  readonly target: ValueName;
+  readonly position: ValueName;
 }
 
 /** Outputs of nodes whose handling of shortened tokens is vouched for here. */

@@ -12,6 +12,8 @@ export interface Segment {
   readonly length: Dim;
   /** '' until a reduction shortens the lane; then the name of the reducer's node. */
   readonly version: string;
+  /** Versions before this one, oldest first; none for tokens nobody has shortened. */
+  readonly earlier?: readonly string[];
   /** A lookup whose lane gives way to that of the value it is added to (type, position and box tables). */
   readonly weak?: boolean;
 }
@@ -41,6 +43,17 @@ export const isShortened = (axis: Axis): boolean => axis.some((f) => f.tokens?.s
 /** Shortened tokens anywhere on the value: the compiler must understand every operator that reads it. */
 export const anyShortened = (labels: Labels | undefined): boolean => labels?.some(isShortened) ?? false;
 
+/** A segment after one more reduction. */
+export const nextVersion = (s: Segment, version: string): Segment => ({
+  ...s,
+  version,
+  earlier: [...(s.earlier ?? []), s.version],
+});
+
+/** True where `b` is what later reductions made of the tokens of `a`. */
+export const isEarlier = (a: Segment, b: Segment): boolean =>
+  (b.earlier?.includes(a.version) ?? false) && (a.lane === b.lane || a.weak === true || a.lane === 'other');
+
 export const segmentText = (s: Segment): string => `${s.lane}[${dimText(s.length)}]${s.version === '' ? '' : '*'}`;
 export const axisText = (axis: Axis): string =>
   axis
@@ -69,8 +82,8 @@ export interface Meeting {
 const merge = (a: Segment, b: Segment): { segment: Segment; fault?: string } => {
   if (a.version !== b.version) {
     // An unlabelled value may meet tokens nobody has shortened: they are still where the exporter saw them.
-    const newer = a.version === '' ? b : a;
-    return { segment: newer, fault: `meets ${a.lane} tokens before and after a reduction` };
+    const newer = a.version === '' || isEarlier(a, b) ? b : a;
+    return { segment: newer, fault: `meets ${newer.lane} tokens before and after a reduction` };
   }
   if (a.lane === b.lane) return { segment: a.weak ? b : a };
   if (a.lane === 'other' || a.weak) return { segment: b };

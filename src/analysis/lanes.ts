@@ -7,7 +7,7 @@
 import type { Model, Node, ValueName } from '../graph/model.ts';
 import { memoised } from '../support/memo.ts';
 import type { Dim } from './dim.ts';
-import { anyShortened, isLabelled, type Axis, type LaneName, type Labels } from './labels.ts';
+import { anyShortened, isLabelled, nextVersion, type Axis, type LaneName, type Labels } from './labels.ts';
 import { bornIn, inputLabels, type LaneHints } from './lane-births.ts';
 import { laneEntryOf } from './lane-rules/table.ts';
 import type { LaneContext } from './lane-rules/context.ts';
@@ -66,7 +66,7 @@ const relabelled = (labels: Labels, shortenings: readonly Shortening[]): Labels 
       if (factor.tokens === undefined) return factor;
       const tokens = factor.tokens.map((s) => {
         const version = shortenings.findLast((x) => x.lane === s.lane)?.version;
-        return version === undefined ? s : { ...s, version };
+        return version === undefined ? s : nextVersion(s, version);
       });
       return { ...factor, tokens };
     }),

@@ -7,6 +7,7 @@ import {
   axisDim,
   isLabelled,
   isShortened,
+  meet,
   plainAxis,
   settleGrid,
   tokensAxis,
@@ -140,6 +141,18 @@ const linesUp = (a: Axis, b: Axis): boolean => {
   );
 };
 
+/** What values side by side make of an axis that they all have. */
+const beside = (c: LaneContext, axis: number, parts: readonly Axis[]): Axis | undefined => {
+  const [first, ...others] = parts.filter(isLabelled);
+  if (first === undefined) return parts[0];
+  // Of tokens before and after a reduction the latter tell what the result should hold.
+  const lead = others.reduce((so, next) => meet(so, next).axis, first);
+  parts.forEach((part, i) => {
+    if (!linesUp(lead, part)) c.say('conflict', i, axis, 'Concat lines up tokens that differ');
+  });
+  return lead;
+};
+
 export const concat: LaneRule = (c) => {
   const operands = c.node.inputs.map((_, i) => axesOf(c, i));
   const rank = operands[0]?.length;
@@ -155,11 +168,8 @@ export const concat: LaneRule = (c) => {
       result.push(laid);
       continue;
     }
-    const lead = parts.find(isLabelled) ?? parts[0];
+    const lead = beside(c, axis, parts);
     if (lead === undefined) return undefined;
-    parts.forEach((part, i) => {
-      if (isLabelled(lead) && !linesUp(lead, part)) c.say('conflict', i, axis, 'Concat lines up tokens that differ');
-    });
     result.push(lead);
   }
   return [result];

@@ -9,7 +9,7 @@ import { oneHot, pad, scatterElements, tile } from './places.ts';
 import { elementwise, meanVariance, normalisation, softmax, unary } from './pointwise.ts';
 import { einsum, gemm, matMul, packedProduct } from './products.ts';
 import { alongAxis, gather, gatherByData, reduction, slice, split } from './reads.ts';
-import { tokenReduce } from './reducer.ts';
+import { tokenMap, tokenReduce } from './reducer.ts';
 import { batchNormalisation, onLastAxes, parametersAlong, perPicture, refuses } from './refusals.ts';
 
 export type LaneClass =
@@ -158,6 +158,7 @@ enter('not-followed', refuses('draws a number for each token'), 'Bernoulli Multi
 enter('not-followed', refuses('works on strings'), 'RegexFullMatch StringConcat StringNormalizer StringSplit');
 
 enter('shortens', tokenReduce, 'TokenReduce', 'ai.pumer');
+enter('shortens', tokenMap, 'TokenMap', 'ai.pumer');
 
 /** All operators by name, those of other domains with it: `com.microsoft.Gelu`. */
 export const laneTable: ReadonlyMap<string, LaneEntry> = entries;

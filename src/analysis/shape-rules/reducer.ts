@@ -1,5 +1,5 @@
 /**
- * Our own operator, ai.pumer::TokenReduce. Inputs: tokens [B, n, D], attention, row_weight, metric, weight [B, n],
+ * Our own operators. ai.pumer::TokenReduce. Inputs: tokens [B, n, D], attention, row_weight, metric, weight [B, n],
  * protected [c], keep [1], merge [1]. Outputs: tokens [B, k, D], weight [B, k], target int64 [B, n],
  * position int64 [B, k]; k = keep - merge.
  */
@@ -20,4 +20,12 @@ export const tokenReduce: ShapeRule = (c) => {
     { dataType: DataType.INT64, dims: [batch, length] },
     { dataType: DataType.INT64, dims: [batch, left] },
   ];
+};
+
+/** ai.pumer::TokenMap: tokens [B, n, D], weight [B, n], target [B, n], position [B, k] to [B, k, D]. */
+export const tokenMap: ShapeRule = (c) => {
+  const [batch, , width] = dimsOf(c, 0);
+  const left = dimsOf(c, 3)[1];
+  if (batch === undefined || width === undefined || left === undefined) return gap('its tokens have too few axes');
+  return [{ dataType: typeOf(c, 0), dims: [batch, left, width] }];
 };

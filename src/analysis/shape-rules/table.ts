@@ -70,7 +70,7 @@ import {
 } from './quantised.ts';
 import { recurrent } from './recurrent.ts';
 import { argExtreme, cumSum, reduce } from './reductions.ts';
-import { tokenReduce } from './reducer.ts';
+import { tokenMap, tokenReduce } from './reducer.ts';
 import {
   compress,
   gather,
@@ -188,6 +188,7 @@ const rules: ReadonlyMap<string, ShapeRule> = new Map([
   ...microsoft('GroupQueryAttention', groupQueryAttention),
   ...microsoft('RelativePositionBias', relativePositionBias),
   ...each('TokenReduce', tokenReduce, 'ai.pumer'),
+  ...each('TokenMap', tokenMap, 'ai.pumer'),
 ]);
 
 export const shapeRuleOf = (node: Pick<Node, 'op' | 'domain'>): ShapeRule | undefined =>

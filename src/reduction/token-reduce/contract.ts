@@ -42,3 +42,19 @@ export interface TokenReduceOutputs {
   /** int64 [B, keep - merge]: the place each output token had in the lane that came in; of a merged one, its destination's. */
   readonly position: ValueName;
 }
+
+/**
+ * ai.pumer::TokenMap applies a reduction that was made to another value of the same tokens. It stands in the graph
+ * between insertion and proof only, where it says which reduction it follows; then standard operators take its place.
+ */
+export const TOKEN_MAP = { domain: TOKEN_REDUCE.domain, name: 'TokenMap' } as const;
+
+export interface TokenMapInputs {
+  /** Any float type, [B, n, D]: one row for each token that went into the reduction. */
+  readonly tokens: ValueName;
+  /** The reduction's input of that name, float32 [B, n]. */
+  readonly weight: ValueName;
+  /** Its outputs of these names, int64 [B, n] and [B, k]. */
+  readonly target: ValueName;
+  readonly position: ValueName;
+}

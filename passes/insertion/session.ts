@@ -3,7 +3,7 @@
  * and the weight of each token (semantics.md: the mask of `pumer`, the sizes of `safe`).
  */
 import type { Attention } from '../../src/analysis/attention.ts';
-import { dimText, dimValue, sameDim, type Dim } from '../../src/analysis/dim.ts';
+import { dimText, dimValue, type Dim } from '../../src/analysis/dim.ts';
 import { tokensOf, type Segment } from '../../src/analysis/labels.ts';
 import { maskFactsOf, type MaskFacts } from '../../src/analysis/mask-facts.ts';
 import type { Understanding } from '../../src/analysis/understanding.ts';
@@ -13,6 +13,7 @@ import type { GraphEditor } from '../../src/graph/editor.ts';
 import type { Emitter } from '../../src/graph/emit.ts';
 import { opsetOf, type ValueName } from '../../src/graph/model.ts';
 import type { ResolvedPlan } from '../../src/reduction/site-plan.ts';
+import { emitOriginalLength } from './original-length.ts';
 
 /** A size in the graph: a number, or the name of an int64[1] value. */
 export type Size = number | ValueName;
@@ -90,34 +91,12 @@ export const plannedTokens = (s: Insertion, attention: Attention, side: 'query' 
   return tokensOf(labels?.[labels.length - (side === 'key' ? 1 : 2)]) ?? [];
 };
 
-/** The length of an original lane: a constant, or read off a value that carries nothing else on an axis. */
-const originalLength = (s: Insertion, segment: Segment): Size => {
-  const size = dimValue(segment.length);
-  if (size !== undefined) return size;
-  return once(s, `length:${segment.lane}:${dimText(segment.length)}`, () => {
-    for (const node of s.u.model.graph.nodes)
-      for (const value of node.outputs) {
-        const labels = s.u.lanes.of(value);
-        const axis = labels?.findIndex((a) => {
-          const tokens = tokensOf(a);
-          const [run] = tokens ?? [];
-          // Lookups of other inputs may pass for this lane until they join another: only the length tells.
-          return (
-            tokens?.length === 1 &&
-            run?.lane === segment.lane &&
-            run.version === '' &&
-            sameDim(run.length, segment.length)
-          );
-        });
-        if (axis !== undefined && axis >= 0) return s.emitter('lengths').length(value, axis);
-      }
-    throw new CompileError(
-      say.laneAmbiguous(
-        `no value carries the ${segment.lane} tokens alone, so their number cannot be read when the model runs`,
-      ),
-    );
-  });
-};
+/** The length of an original lane: a constant, or read off the model's own values. */
+const originalLength = (s: Insertion, segment: Segment): Size =>
+  dimValue(segment.length) ??
+  once(s, `length:${segment.lane}:${dimText(segment.length)}`, () =>
+    emitOriginalLength(s.u, segment, s.emitter('lengths')),
+  );
 
 export const lengthOf = (s: Insertion, segment: Segment): Size =>
   segment.version === '' ? originalLength(s, segment) : (s.states.get(segment.version) as LaneState).length;

@@ -162,3 +162,21 @@ const reduceRow = (input: ReduceInput, b: number): ReducedRow => {
 
 /** Reduces each row of the batch by itself. Counts must respect the caps of counts.ts. */
 export const reduceTokens = (input: ReduceInput): ReducedRow[] => input.tokens.map((_, b) => reduceRow(input, b));
+
+/**
+ * Another value [n][D] of the tokens of one row, after the reduction that gave `row`: `weight` [n] is what the lane had
+ * when it was reduced. Means as for the tokens themselves (semantics.md, Values joined to shortened tokens).
+ */
+export const followReduction = (
+  semantics: Semantics,
+  { survivors, sources, target }: ReducedRow,
+  weight: Row,
+  values: Matrix,
+): number[][] =>
+  survivors.map((i, place) => {
+    const group = sources.filter((g) => target[g] === place);
+    const share = (g: number): number => (semantics === 'safe' ? (weight[g] as number) : 1);
+    if (!group.some((g) => share(g) > 0)) return [...(values[i] as Row)];
+    const total = sum([i, ...group].map(share));
+    return (values[i] as Row).map((_, c) => sum([i, ...group].map((g) => share(g) * cell(values, g, c))) / total);
+  });

@@ -4,7 +4,7 @@
  */
 import { imageCounts, siteIsIdle, textCounts } from '../../src/reduction/counts.ts';
 import type { PlannedSite, Semantics } from '../../src/reduction/plan.ts';
-import { reduceTokens, type ReducedRow } from '../../src/reduction/reference.ts';
+import { followReduction, reduceTokens, type ReducedRow } from '../../src/reduction/reference.ts';
 import { answers, heads, hidden, patches, width, type Tiny, type TinyFeeds } from './tiny-vilt.ts';
 
 type Row = number[];
@@ -19,6 +19,14 @@ export interface ByHand {
   readonly masked: boolean;
   /** Image tokens read by position, negative from the end; words: the first. */
   readonly imageReads?: readonly number[];
+  readonly joins?: readonly Join[];
+}
+
+/** What enters layer `layer` is joined to the tokens that entered layer `from`, or to rows of a weight, one a place. */
+export interface Join {
+  readonly layer: number;
+  readonly from: number | string;
+  readonly by: 'Add' | 'Mul';
 }
 
 export interface HandResult {
@@ -44,7 +52,7 @@ const softmax = (scores: Row): Row => {
 
 /** Row `b` of the batch. */
 export const byHand = (
-  { tiny, semantics, sites, norm, masked, imageReads = [] }: ByHand,
+  { tiny, semantics, sites, norm, masked, imageReads = [], joins = [] }: ByHand,
   feeds: TinyFeeds,
   b: number,
 ): HandResult => {
@@ -90,8 +98,28 @@ export const byHand = (
   let x: Matrix = [...text, ...image];
   let margin = Infinity;
   let reducedYet = false;
+  const entered: Matrix[] = [];
+  /** Reductions so far: the layer, and how both lanes were shortened there by which weights. */
+  const steps: { layer: number; lanes: [ReducedRow, ReducedRow]; weights: [Row, Row] }[] = [];
+  const followed = (value: Matrix, since: number): Matrix =>
+    steps
+      .filter((step) => step.layer >= since)
+      .reduce((rows, { lanes, weights: [t, i] }) => {
+        const border = lanes[0].target.length;
+        return [
+          ...followReduction(semantics, lanes[0], t, rows.slice(0, border)),
+          ...followReduction(semantics, lanes[1], i, rows.slice(border)),
+        ];
+      }, value);
 
   for (let k = 0; k < tiny.layers; k++) {
+    for (const { from, by } of joins.filter((j) => j.layer === k)) {
+      const value =
+        typeof from === 'number' ? entered[from]! : range(ids.length + patches + 1).map((i) => rowOf(from, i));
+      const other = followed(value, typeof from === 'number' ? from : 0);
+      x = x.map((row, i) => row.map((v, c) => (by === 'Add' ? v + other[i]![c]! : v * other[i]![c]!)));
+    }
+    entered.push(x);
     const n = normed(x, `before${k}`);
     const [q, key, v] = ['q', 'k', 'v'].map((part) => dense(n, `${part}${k}`, width)) as [Matrix, Matrix, Matrix];
     const d = width / heads;
@@ -145,6 +173,7 @@ export const byHand = (
         ];
         if (textRule.merge > 0) margin = Math.min(margin, words.margin);
         if (imageRule.after < i) margin = Math.min(margin, seen.margin);
+        steps.push({ layer: k, lanes, weights: [[...weights[0]], [...weights[1]]] });
         x = lanes.flatMap((l) => l.tokens);
         lengths = [lanes[0].tokens.length, lanes[1].tokens.length];
         weights = [lanes[0].weight, semantics === 'pumer' ? lanes[1].tokens.map(() => 1) : lanes[1].weight];

@@ -1,13 +1,15 @@
 """Vision-language encoders of Hugging Face transformers (5.17), small and with random weights.
 
-One entry per head or way of feeding: the graph behind the last layer differs, and with it what a reduction may do. One
-thing is changed: ViLT draws its image patches in random order, which no exporter can write; here they keep raster order.
+One entry per head or way of feeding: the graph behind the last layer differs, and with it what a reduction may do. Two
+things are changed: ViLT draws its image patches in random order, which no exporter can write; here they keep raster
+order. BridgeTower's image mask gets one row, as its text mask has: as written, it can be run but not traced.
 """
 from __future__ import annotations
 
 import torch
 import transformers as hf
 from torch import nn
+from transformers.models.bridgetower import modeling_bridgetower
 from transformers.models.vilt.modeling_vilt import ViltEmbeddings
 
 from recording import WORDS, Call, Draw, Family
@@ -273,6 +275,16 @@ BLIP = [
     blip_text('blip-text', encoded_picture),
     blip_text('blip-text-mask', masked_encoded_picture, ('encoder_attention_mask',)),
 ]
+
+
+square_mask = modeling_bridgetower.create_bidirectional_mask
+
+
+def one_row_mask(config, inputs_embeds, **rest):
+    return square_mask(config=config, inputs_embeds=inputs_embeds[:, :1], **rest)
+
+
+modeling_bridgetower.create_bidirectional_mask = one_row_mask
 
 
 def bridgetower(head, layers=5, **config):

@@ -137,7 +137,7 @@ class Meter(nn.Module):
     def __init__(self, order: str = 'old', pool: str = 'class', pairs: int = 4):
         super().__init__()
         self.text, self.image = Words(kind=True), Patches(kind=True)
-        self.tower = nn.ModuleList([FusedBlock() for _ in range(2)])
+        self.tower = nn.Sequential(FusedBlock(), FusedBlock(), nn.LayerNorm(WIDTH))
         self.to_joint, self.order, self.pool = nn.Linear(WIDTH, WIDTH), order, pool
         self.text_layers = nn.ModuleList([CrossLayer() for _ in range(pairs)])
         self.image_layers = nn.ModuleList([CrossLayer() for _ in range(pairs)])
@@ -146,10 +146,7 @@ class Meter(nn.Module):
         self.head = nn.Sequential(nn.Linear(128, 128), nn.LayerNorm(128), nn.GELU(), nn.Linear(128, 37))
 
     def forward(self, input_ids, attention_mask, pixel_values):
-        x, y = self.text(input_ids), self.image(pixel_values)
-        for block in self.tower:
-            y = block(y)
-        y = self.to_joint(y)
+        x, y = self.text(input_ids), self.to_joint(self.tower(self.image(pixel_values)))
         mask_x, mask_y = additive(attention_mask), additive(torch.ones(y.shape[:2]))
         for text_layer, image_layer in zip(self.text_layers, self.image_layers):
             new = text_layer(x, y, mask_x, mask_y)
@@ -215,14 +212,12 @@ class Albef(nn.Module):
         super().__init__()
         self.text, self.head, self.whole = Words(), nn.Linear(WIDTH, 2), whole
         self.image = Patches() if whole else None
-        self.tower = nn.ModuleList([FusedBlock() for _ in range(2)]) if whole else None
+        self.tower = nn.Sequential(FusedBlock(), FusedBlock(), nn.LayerNorm(WIDTH)) if whole else None
         self.layers = nn.ModuleList([FusionLayer(number >= fusion) for number in range(layers)])
 
     def forward(self, input_ids, attention_mask, image, image_atts=None):
         if self.whole:
-            image = self.image(image)
-            for block in self.tower:
-                image = block(image)
+            image = self.tower(self.image(image))
         x, mask = self.text(input_ids), additive(attention_mask)
         image_mask = None if image_atts is None else additive(image_atts)
         for layer in self.layers:

@@ -208,6 +208,21 @@ def write_case(folder: pathlib.Path, info: dict, feeds: list[dict], results: lis
     (folder / 'case.json').write_text(json.dumps(info, indent=1) + '\n')
 
 
+class Busy(Exception):
+    """Somebody else is making this case."""
+
+
+def begin(folder: pathlib.Path) -> pathlib.Path:
+    """A folder to make the case in. Left over after a crash, it blocks the case until it is removed by hand."""
+    making = folder.with_name(f'.making-{folder.name}')
+    making.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        making.mkdir()
+    except FileExistsError as there:
+        raise Busy(folder.name) from there
+    return making
+
+
 def complete(making: pathlib.Path, folder: pathlib.Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     os.rename(making, folder)
@@ -221,12 +236,20 @@ def distance(a: list[list[np.ndarray]], b: list[list[np.ndarray]]) -> float:
 def record(family: Family, form: Form, out: pathlib.Path, half: bool = False) -> str:
     """Exports and records; returns what was made, in words. `half`: the module itself in float16."""
     name = f'{family.name}.{form.label}.{family.attention}.{form.shapes}' + ('.half' if half else '')
-    making = out / f'.making-{name}'
-    shutil.rmtree(making, ignore_errors=True)
-    making.mkdir(parents=True)
+    making = begin(out / name)
+    try:
+        error = export_and_run(family, form, making, half)
+        complete(making, out / name)
+    finally:
+        shutil.rmtree(making, ignore_errors=True)
+    return f'{name}: error {error:.1e}'
+
+
+def export_and_run(family: Family, form: Form, making: pathlib.Path, half: bool) -> float:
+    """Fills the folder; returns the largest difference between PyTorch and ONNX Runtime."""
     torch.manual_seed(SEED)
     module = with_random_weights(family.build())
-    seed = sum(name.encode())
+    seed = sum(making.name.encode())
     example, *draws = batches(form.shapes, seed)
     cast = (lambda t: t.half() if t.is_floating_point() else t) if half else (lambda t: t)
     ready = lambda draw: {key: cast(value) for key, value in family.inputs(draw).items()}
@@ -260,5 +283,4 @@ def record(family: Family, form: Form, out: pathlib.Path, half: bool = False) ->
     }
     # A module in half precision is judged by the runtime's own results: PyTorch rounds elsewhere.
     write_case(making, info, feeds, got if half else expected, family.outputs)
-    complete(making, out / name)
-    return f'{name}: error {error:.1e}'
+    return error

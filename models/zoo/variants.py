@@ -17,7 +17,7 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantTy
 from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
 from onnxruntime.transformers import float16, optimizer
 
-from recording import complete, distance, run, write_case
+from recording import begin, complete, distance, run, write_case
 
 Feeds = list[dict[str, np.ndarray]]
 Maker = Callable[[pathlib.Path, pathlib.Path, Feeds], None]
@@ -187,9 +187,17 @@ VARIANTS: dict[str, Maker] = {
 def derive(base: pathlib.Path, variant: str, out: pathlib.Path) -> str:
     """Makes the variant's folder from the case in `base`; returns what was made, in words."""
     name = f'{base.name}.{variant}'
-    making = out / f'.making-{name}'
-    shutil.rmtree(making, ignore_errors=True)
-    making.mkdir(parents=True)
+    making = begin(out / name)
+    try:
+        off = rewrite_and_run(base, variant, making)
+        complete(making, out / name)
+    finally:
+        shutil.rmtree(making, ignore_errors=True)
+    return f'{name}: {off:.1e} from float32'
+
+
+def rewrite_and_run(base: pathlib.Path, variant: str, making: pathlib.Path) -> float:
+    """Fills the folder; returns the largest difference from the float32 outputs."""
     info = json.loads((base / 'case.json').read_text())
     recorded = np.load(base / 'cases.npz')
     outputs = tuple(info['outputs'])
@@ -206,5 +214,4 @@ def derive(base: pathlib.Path, variant: str, out: pathlib.Path) -> str:
     off = distance(plain, results)
     info = {**info, 'inputs': sorted(taken), 'variant': variant, 'distance_from_fp32': off}
     write_case(making, info, feeds, results, outputs)
-    complete(making, out / name)
-    return f'{name}: {off:.1e} from float32'
+    return off

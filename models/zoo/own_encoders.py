@@ -75,10 +75,12 @@ def feed_forward() -> nn.Module:
 
 
 class FusedBlock(nn.Module):
-    """timm's block as the original ViLT has it: q, k and v in one product, padding filled with -inf in every layer."""
+    """timm's block as the original ViLT has it: q, k and v in one product, padding filled with -inf in every layer.
+    `counted`: the scale is computed from sizes, which TorchScript traces."""
 
-    def __init__(self):
+    def __init__(self, counted: bool = False):
         super().__init__()
+        self.scale = None if counted else (WIDTH // HEADS) ** -0.5
         self.norm1, self.norm2 = nn.LayerNorm(WIDTH, eps=1e-6), nn.LayerNorm(WIDTH, eps=1e-6)
         self.qkv, self.proj, self.mlp = nn.Linear(WIDTH, 3 * WIDTH), nn.Linear(WIDTH, WIDTH), feed_forward()
 
@@ -86,7 +88,7 @@ class FusedBlock(nn.Module):
         rows, tokens, width = x.shape
         qkv = self.qkv(x).reshape(rows, tokens, 3, HEADS, width // HEADS).permute(2, 0, 3, 1, 4)
         q, k, v = qkv[0], qkv[1], qkv[2]
-        scores = (q @ k.transpose(-2, -1)) * (width // HEADS) ** -0.5
+        scores = (q @ k.transpose(-2, -1)) * (self.scale or (width // HEADS) ** -0.5)
         if mask is not None:
             scores = scores.masked_fill(~mask.bool()[:, None, None, :], float('-inf'))
         return self.proj((scores.softmax(-1) @ v).transpose(1, 2).reshape(rows, tokens, width))
@@ -99,10 +101,10 @@ class FusedBlock(nn.Module):
 class OriginalVilt(nn.Module):
     """The ViLT of dandelin/ViLT: text and image are cut apart again behind the stack; `pooled` gives answers only."""
 
-    def __init__(self, pooled: bool, layers: int = 6):
+    def __init__(self, pooled: bool, counted: bool = False, layers: int = 6):
         super().__init__()
         self.text, self.image = Words(kind=True), Patches(kind=True)
-        self.blocks, self.norm = nn.ModuleList([FusedBlock() for _ in range(layers)]), nn.LayerNorm(WIDTH)
+        self.blocks, self.norm = nn.ModuleList([FusedBlock(counted) for _ in range(layers)]), nn.LayerNorm(WIDTH)
         self.pooler, self.head, self.pooled = nn.Linear(WIDTH, WIDTH), nn.Linear(WIDTH, 37), pooled
 
     def forward(self, input_ids, attention_mask, pixel_values):
@@ -337,6 +339,7 @@ JOINT_MASK = {'input_ids': (1, 0), 'attention_mask': (1, 36)}
 OWN = [
     family('vilt-timm', lambda: OriginalVilt(True)),
     family('vilt-timm-parts', lambda: OriginalVilt(False), outputs=('logits', 'text_feats', 'image_feats')),
+    family('vilt-timm-scale', lambda: OriginalVilt(True, counted=True)),
     family('meter', lambda: Meter()),
     family('meter-chained', lambda: Meter('new')),
     family('meter-mean', lambda: Meter(pool='mean'), expect='refuse'),

@@ -2,7 +2,7 @@
  * The whole compiler on one screen: read, understand, plan, insert, prove, tidy. The only importer of passes/.
  */
 import { attentionPatterns } from '../passes/patterns/index.ts';
-import { freeLengths, open, tidy } from '../passes/pipeline.ts';
+import { freeLengths, open, splitReaders, tidy } from '../passes/pipeline.ts';
 import { insertReductions } from '../passes/insert-reductions.ts';
 import { resolvePlan } from '../passes/plan-sites.ts';
 import { proveLanes } from '../passes/prove-lanes.ts';
@@ -45,9 +45,14 @@ export const storedPlan = (model: Model): string | undefined => model.metadata.g
 
 const isCompiled = (model: Model): boolean => storedPlan(model) !== undefined || model.opsets.has('ai.pumer');
 
-/** What the compiler sees in a model, functions and settled branches written out, its meaning unchanged. */
-export const understandModel = (model: Model, hints: LaneHints): Understanding =>
-  understand(runPasses(model, open, newReport()), hints, attentionPatterns, siteStrategies);
+/** What the compiler sees in a model: functions and settled branches written out, shared quantisers split, its meaning unchanged. */
+export const understandModel = (original: Model, hints: LaneHints): Understanding => {
+  const model = runPasses(original, open, newReport());
+  const seen = understand(model, hints, attentionPatterns, siteStrategies);
+  const asked = seen.layers.flatMap((l) => l.textToImage);
+  const parted = runPasses(model, splitReaders(asked), newReport());
+  return parted === model ? seen : understand(parted, hints, attentionPatterns, siteStrategies);
+};
 
 const freed = (seen: Understanding, report: Report): Understanding => {
   const firstContexts = seen.layers

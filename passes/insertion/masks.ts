@@ -12,10 +12,8 @@ import * as say from '../../src/diagnostics/messages.ts';
 import type { Emitter } from '../../src/graph/emit.ts';
 import { DataType, type ValueName } from '../../src/graph/model.ts';
 import { maskOf, once, plannedTokens, type Insertion } from './session.ts';
+import { addSizes, defaultMinimum, hiddenBias, isQuantisedBehind, logBias, retyped } from './score-bias.ts';
 import { originalWeight } from './weights.ts';
-
-/** Where a model has no minimum of its own. */
-const defaultMinimum = -10_000;
 
 /** Weights [B, Lk] of all keys of an attention, as they will be. */
 const keyWeights = (s: Insertion, attention: Attention, tokens: readonly Segment[], number: number): ValueName => {
@@ -41,18 +39,20 @@ const scoreType = (s: Insertion, attention: Attention): number => {
   return shapesOf(s.u.model).of(met ?? '')?.dataType ?? DataType.FLOAT;
 };
 
-const retyped = (e: Emitter, value: ValueName, type: number): ValueName =>
-  type === DataType.FLOAT ? value : e.cast(value, type);
+const carryAdditive = (s: Insertion, attention: Attention, weights: ValueName, minimum: number, type: number): void => {
+  const { node, input } = attention.mask?.entry ?? attention.biasEntry;
+  const apart = isQuantisedBehind(s, attention);
+  s.editor.setInput(node, input, (apart ? hiddenBias : logBias)(s, weights, minimum, type));
+  if (apart) addSizes(s, attention, weights, 0);
+};
 
-/** log(weight) [B, 1, 1, Lk] in the type of the scores, `minimum` where the weight is 0. */
-const logBias = (s: Insertion, weights: ValueName, minimum: number, type: number): ValueName =>
-  once(s, `bias:${weights}:${minimum}:${type}`, () => {
-    const e = s.emitter('masks');
-    const bias = e.op('Where', [e.op('Greater', [weights, e.float(0)]), e.op('Log', [weights]), e.float(minimum)]);
-    return e.unsqueeze(retyped(e, bias, type), [1, 2]);
-  });
-
-const carryWhere = (s: Insertion, mask: AttentionMask, weights: ValueName, type: number): void => {
+const carryWhere = (
+  s: Insertion,
+  attention: Attention,
+  mask: AttentionMask,
+  weights: ValueName,
+  type: number,
+): void => {
   const { node } = mask.entry;
   const padded = mask.paddedWhen === true;
   const condition = once(s, `condition:${weights}:${padded}`, () => {
@@ -60,11 +60,15 @@ const carryWhere = (s: Insertion, mask: AttentionMask, weights: ValueName, type:
     const shown = e.op('Greater', [weights, e.float(0)]);
     return e.unsqueeze(padded ? e.op('Not', [shown]) : shown, [1, 2]);
   });
+  s.editor.setInput(node, 0, condition);
+  if (isQuantisedBehind(s, attention)) {
+    addSizes(s, attention, weights, 0);
+    return;
+  }
   // Hidden keys are filled in behind, so their own bias only has to be finite.
   const bias = logBias(s, weights, defaultMinimum, type);
   const scores = padded ? 2 : 1;
   const e = s.emitter('masks');
-  s.editor.setInput(node, 0, condition);
   s.editor.setInput(node, scores, e.op('Add', [s.editor.current(node)?.inputs[scores] ?? '', bias]));
 };
 
@@ -89,9 +93,11 @@ const multiplicativeMask = (s: Insertion, attention: Attention, weights: ValueNa
 };
 
 /** eps / N anew: where the scores are small it decides, and the model may have its N from anywhere. */
-const carryFloor = (s: Insertion, attention: Attention, type: number): void => {
+const carryFloor = (s: Insertion, attention: Attention): void => {
   const floor = attention.mask?.floor;
   if (floor === undefined) return;
+  // Its own type: an exponential may be float32 among float16.
+  const type = shapesOf(s.u.model).of(floor.node.inputs[floor.input] ?? '')?.dataType ?? DataType.FLOAT;
   const e = s.emitter('masks');
   const keys = e.squeeze(e.length(attention.product.outputs[0] ?? '', 3), [0]);
   s.editor.setInput(floor.node, floor.input, e.op('Div', [retyped(e, e.float(floor.eps), type), e.cast(keys, type)]));
@@ -130,20 +136,14 @@ const carryMask = (s: Insertion, attention: Attention): void => {
   const type = scoreType(s, attention);
   const weights = keyWeights(s, attention, keys, mask.number);
   const entry = attention.mask?.entry ?? attention.biasEntry;
-  if (mask.kind === 'additive')
-    s.editor.setInput(entry.node, entry.input, logBias(s, weights, mask.minimum ?? defaultMinimum, type));
-  else if (mask.kind === 'where') carryWhere(s, attention.mask as AttentionMask, weights, type);
+  if (mask.kind === 'additive') carryAdditive(s, attention, weights, mask.minimum ?? defaultMinimum, type);
+  else if (mask.kind === 'where') carryWhere(s, attention, attention.mask as AttentionMask, weights, type);
   else if (mask.kind === 'multiplicative') {
     s.editor.setInput(entry.node, entry.input, multiplicativeMask(s, attention, weights, type));
-    carryFloor(s, attention, type);
+    carryFloor(s, attention);
   } else if (s.plan.semantics === 'safe') {
     // Without a mask every weight is a size of at least 1; `pumer` has nothing to say here.
-    const scores = s.editor.current(entry.node)?.inputs[entry.input] ?? '';
-    s.editor.setInput(
-      entry.node,
-      entry.input,
-      s.emitter('masks').op('Add', [scores, logBias(s, weights, defaultMinimum, type)]),
-    );
+    addSizes(s, attention, weights, defaultMinimum);
   }
 };
 

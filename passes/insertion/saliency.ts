@@ -62,7 +62,7 @@ const recomputed = (
   ]);
   for (const node of chain) {
     const inputs = node.inputs.map((v) => (v === '' ? v : (copies.get(v) ?? textRowsOf(s, e, v, rows, text))));
-    e.node(node.op, inputs, node.attrs, node.outputs.length).forEach((copy, i) => {
+    e.node(node.op, inputs, node.attrs, node.outputs.length, node.domain).forEach((copy, i) => {
       copies.set(node.outputs[i] ?? '', copy);
       // A row's own softmax over all its keys: proven where the attention it copies is.
       s.settled.written.add(copy);

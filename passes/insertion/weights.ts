@@ -11,9 +11,9 @@ import type { Emitter } from '../../src/graph/emit.ts';
 import { DataType, type ValueName } from '../../src/graph/model.ts';
 import { cutSegment, lengthOf, maskOf, once, sizeValue, type Insertion } from './session.ts';
 
-/** Batch size of an attention as an int64[1] value. */
+/** Batch size of an attention as an int64[1] value: of its keys, for queries may depend on what is being shortened. */
 export const batchOf = (s: Insertion, attention: Attention): ValueName =>
-  once(s, `batch:${attention.query}`, () => s.emitter('lengths').length(attention.query, 0));
+  once(s, `batch:${attention.key}`, () => s.emitter('lengths').length(attention.key, 0));
 
 /** All ones [B, n]. */
 const ones = (s: Insertion, e: Emitter, attention: Attention, segment: Segment): ValueName =>
@@ -51,7 +51,7 @@ export const originalWeight = (
   const mask = maskOf(s, attention);
   const allOnes = mask.number === hidesNothing || (s.plan.semantics === 'pumer' && segment.lane === 'image');
   const layout = tokens.map((t) => `${t.lane}${dimText(t.length)}`).join();
-  return once(s, `weight:${allOnes ? `ones:${attention.query}` : mask.number}:${layout}:${index}`, () => {
+  return once(s, `weight:${allOnes ? `ones:${attention.key}` : mask.number}:${layout}:${index}`, () => {
     const e = s.emitter('weights');
     if (allOnes) return ones(s, e, attention, segment);
     const shown = once(s, `shown:${mask.number}`, () => shownKeys(s, e, attention, mask));

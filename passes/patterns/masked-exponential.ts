@@ -7,6 +7,7 @@
  */
 import type { AttentionPattern, PatternContext } from '../../src/analysis/attention.ts';
 import { dimValue, sameDim, type Dim } from '../../src/analysis/dim.ts';
+import { isQuantised, unwrapped } from '../../src/analysis/number-types.ts';
 import type { Node, ValueName } from '../../src/graph/model.ts';
 import { intOf, intsOf } from '../../src/graph/tensors.ts';
 import { eitherWay, made, maskWithSelf } from './self-seeing-mask.ts';
@@ -27,10 +28,14 @@ const exponential = (
   const exp = made(c, value, 'Exp');
   const shift = exp && made(c, exp.inputs[0] ?? '', 'Sub');
   const max = shift && made(c, shift.inputs[1] ?? '', 'ReduceMax');
-  if (shift === undefined || max === undefined || max.inputs[0] !== shift.inputs[0] || !overKeys(c, max))
+  if (shift === undefined || max === undefined || !sameBehind(c, max.inputs[0], shift.inputs[0]) || !overKeys(c, max))
     return undefined;
   return { scores: shift.inputs[0] ?? '', max, shift };
 };
+
+/** The same value, in whatever number type either is read. */
+const sameBehind = (c: PatternContext, a: ValueName | undefined, b: ValueName | undefined): boolean =>
+  unwrapped(c.model, a ?? '') === unwrapped(c.model, b ?? '');
 
 /** Is this eps / N, N the number of keys, however it is written? Copies of N from elsewhere count: they are equal now. */
 const isFloor = (c: PatternContext, value: ValueName, eps: number, keys: Dim): boolean => {
@@ -65,8 +70,18 @@ export const maskedExponentialPattern: AttentionPattern = {
     const weighted = sum?.inputs[0];
     if (sum === undefined || weighted === undefined || !overKeys(c, sum)) return undefined;
     // With eps / N added to it, or without.
-    const above = node.inputs[0] === weighted ? undefined : made(c, node.inputs[0] ?? '', 'Add');
-    if (node.inputs[0] !== weighted && above?.inputs.includes(weighted) !== true) return undefined;
+    const bare = sameBehind(c, node.inputs[0], weighted);
+    const above = bare ? undefined : made(c, node.inputs[0] ?? '', 'Add');
+    const weightedInput = above?.inputs.findIndex((v) => sameBehind(c, v, weighted)) ?? -1;
+    if (!bare && weightedInput < 0) return undefined;
+    const rounded = [...node.inputs, ...below.inputs, weighted].find((v) => isQuantised(c.model, v));
+    if (rounded !== undefined)
+      return {
+        spelling: 'masked-exponential',
+        at: node,
+        expected: 'weighed exponentials as they are',
+        found: `quantised ones ("${rounded}"), whose steps and limits no size of a merged token fits`,
+      };
     const product = made(c, weighted, 'Mul');
     const parts =
       product &&
@@ -82,7 +97,7 @@ export const maskedExponentialPattern: AttentionPattern = {
         found: product?.op ?? sum.op,
       };
     const eps = below.inputs.map((v) => c.constant(v)?.[0]).find((v) => v !== undefined) ?? 0;
-    const floorInput = above === undefined ? -1 : above.inputs.findIndex((v) => v !== weighted);
+    const floorInput = 1 - weightedInput;
     const keys = c.dims(weighted)?.at(-1);
     if (above !== undefined && (keys === undefined || !isFloor(c, above.inputs[floorInput] ?? '', eps, keys)))
       return {

@@ -3,15 +3,15 @@
  * steps its softmax shares.
  */
 import type { PatternContext } from '../../src/analysis/attention.ts';
+import { isWrapper } from '../../src/analysis/number-types.ts';
 import type { Node, Tensor, ValueName } from '../../src/graph/model.ts';
 import { readNumbers } from '../../src/graph/tensors.ts';
 import { constantTensor } from '../../src/graph/uses.ts';
 
-/** Follows casts back to where a value is made. */
+/** Follows casts and quantisation back to where a value is made. */
 export const made = (c: PatternContext, value: ValueName, op: string): Node | undefined => {
   let node = c.producer(value);
-  while (node !== undefined && (node.op === 'Cast' || node.op === 'Identity') && node.op !== op)
-    node = c.producer(node.inputs[0] ?? '');
+  while (node !== undefined && isWrapper(node) && node.op !== op) node = c.producer(node.inputs[0] ?? '');
   return node?.op === op ? node : undefined;
 };
 
@@ -32,7 +32,7 @@ const isIdentity = (c: PatternContext, value: ValueName): boolean => {
     const node = c.producer(at);
     if (node === undefined || node.op === 'EyeLike') return node !== undefined;
     if (node.op === 'Equal') return isRangeAgainstItself(c, node);
-    if (!['Cast', 'Identity', 'Reshape', 'Unsqueeze', 'Expand'].includes(node.op)) return false;
+    if (!isWrapper(node) && !['Reshape', 'Unsqueeze', 'Expand'].includes(node.op)) return false;
     at = node.inputs[0] ?? '';
   }
 };

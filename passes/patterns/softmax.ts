@@ -1,9 +1,9 @@
 /**
  * Attention written with a Softmax node, by any exporter:
  *
- *   scores -> [Add mask | Where(condition, fill, scores)] -> [Cast] -> Softmax(last axis) -> [Cast]
+ *   scores -> [Add mask | Where(condition, fill, scores)] -> Softmax(last axis)
  *
- * Masks may stand on either side of the scale. A second one is reported, not understood.
+ * Casts and quantisation may stand between any two.  * Masks may stand on either side of the scale. A second one is reported, not understood.
  */
 import {
   climbToProduct,
@@ -11,8 +11,12 @@ import {
   type AttentionPattern,
   type PatternContext,
 } from '../../src/analysis/attention.ts';
+import { isWrapper } from '../../src/analysis/number-types.ts';
 import type { Node, ValueName } from '../../src/graph/model.ts';
 import { intOf } from '../../src/graph/tensors.ts';
+
+/** Nothing can be added to such scores but in their own steps. */
+const integersAllTheWay = 'one of integers; the same model quantised to QDQ form can be read';
 
 interface Peeled {
   readonly scores: ValueName;
@@ -63,13 +67,15 @@ const peel = (c: PatternContext, value: ValueName): Peeled | Node | undefined =>
   if (node === undefined) return undefined;
   if (node.op === 'Add') return additive(c, node) ?? node;
   if (node.op === 'Where') return where(c, node) ?? node;
-  if (node.op === 'Cast' || node.op === 'Identity') return peel(c, node.inputs[0] ?? '');
+  if (isWrapper(node)) return peel(c, node.inputs[0] ?? '');
   return node;
 };
 
 export const softmaxPattern: AttentionPattern = {
   name: 'softmax',
   match: (c, node) => {
+    if (node.op === 'QLinearSoftmax')
+      return { spelling: 'softmax', at: node, expected: 'a Softmax of float scores', found: integersAllTheWay };
     if (node.op !== 'Softmax' || node.domain !== '') return undefined;
     const rank = c.dims(node.inputs[0] ?? '')?.length;
     const axis = intOf(node, 'axis', c.opset < 13 ? 1 : -1);

@@ -4,6 +4,7 @@
  * every reader but this layer's (and earlier layers') text-to-image attention, which scores and matches it
  * (semantics.md, Where).
  */
+import { dataReaders, isWrapper } from '../../src/analysis/number-types.ts';
 import { climbToProjection } from '../../src/analysis/projection.ts';
 import { inputsBehind, nodesBehind, valuesAfter } from '../../src/analysis/dependencies.ts';
 import { kindOf } from '../../src/analysis/layers.ts';
@@ -54,24 +55,27 @@ const imageSite = (
     return { layer, node: cross.product, why: 'its image keys are not one projection of an image value' };
   if (backward.some((a) => valuesAfter(model, [a.context]).has(key.input)))
     return { layer, node: cross.product, why: 'the text attends to an image that this layer has already changed' };
+  // Reads by the projections themselves, or by casts and quantisers that serve nothing but them.
   const exempt = new Set(
     [cross, ...earlier].flatMap((a) => [
       climbToProjection(model, a.key)?.node,
       climbToProjection(model, a.value)?.node,
     ]),
   );
+  const isExempt = ({ node }: TokenUse): boolean =>
+    exempt.has(node) ||
+    (isWrapper(node) && dataReaders(model, node.outputs[0] ?? '').every((reader) => exempt.has(reader.node)));
   // Sizes read for this attention's own sake stay those of the full lane.
   const own = nodesBehind(model, cross.context);
   const uses = usesOf(model.graph)
     .consumers(key.input)
-    .filter((u) => !exempt.has(u.node) && !(u.node.op === 'Shape' && own.has(u.node)));
+    .filter((u) => !isExempt(u) && !(u.node.op === 'Shape' && own.has(u.node)));
   const early = uses.find((u) => own.has(u.node));
   if (early !== undefined)
     return { layer, node: early.node, why: 'the attention that scores the image depends on what reads it' };
   if (!uses.some((u) => u.node.op !== 'Shape'))
     return { layer, node: cross.product, why: 'nothing else reads the image it attends to' };
-  const seenBy: TokenUse = { node: key.node, input: key.node.inputs.indexOf(key.input) };
-  return { stream: { value: key.input, seenBy, uses }, keys: cross };
+  return { stream: { value: key.input, seenBy: key.use, uses }, keys: cross };
 };
 
 export const coAttention: SiteStrategy = {

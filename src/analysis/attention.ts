@@ -4,11 +4,11 @@
  * them and to the lanes on their axes. A match that fails says where it stopped and why.
  */
 import { opsetOf, type Model, type Node, type ValueName } from '../graph/model.ts';
-import { usesOf, constantTensor } from '../graph/uses.ts';
-import { readNumbers } from '../graph/tensors.ts';
+import { usesOf } from '../graph/uses.ts';
 import type { Dim } from './dim.ts';
 import { tokensOf, type Segment } from './labels.ts';
 import type { Lanes } from './lanes.ts';
+import { constantNumbers, isFixed, isWrapper } from './number-types.ts';
 import { shapesOf } from './shapes.ts';
 import { valueNumbers } from './value-numbers.ts';
 
@@ -56,6 +56,7 @@ export interface NearMiss {
 export interface PatternContext {
   readonly model: Model;
   readonly producer: (value: ValueName) => Node | undefined;
+  /** The numbers a small constant holds, seen through casts and quantisation. */
   readonly constant: (value: ValueName) => readonly number[] | undefined;
   readonly dims: (value: ValueName) => readonly Dim[] | undefined;
   /** The one number a value holds, where it is known: 24, or sequence + 65. */
@@ -91,9 +92,9 @@ export interface AttentionFacts {
   readonly nearMisses: readonly NearMiss[];
 }
 
-/** Operators between products that only rescale or retype scores. */
+/** Operators between products that only rescale or retype scores (quantisers round and cap them, too). */
 const rescales = (c: PatternContext, node: Node): boolean => {
-  if (['Cast', 'Identity', 'Dropout'].includes(node.op)) return true;
+  if (isWrapper(node)) return true;
   const operand = node.op === 'Mul' || node.op === 'Div' ? scaleOperand(c, node) : undefined;
   return operand !== undefined;
 };
@@ -115,18 +116,11 @@ export const climbToProduct = (
   for (let value = from; ;) {
     const node = c.producer(value);
     if (node === undefined) return { stopped: undefined };
-    if (isMatMul(node))
-      return c.constant(node.inputs[1] ?? '') || isWeight(c, node.inputs[1] ?? '')
-        ? { stopped: node }
-        : { product: node };
+    if (isMatMul(node)) return isFixed(c.model, node.inputs[1] ?? '') ? { stopped: node } : { product: node };
     if (!rescales(c, node)) return { stopped: node };
     value = node.inputs[scaleOperand(c, node) ?? 0] ?? '';
   }
 };
-
-const isWeight = (c: PatternContext, value: ValueName): boolean => constantTensor(c.model, value) !== undefined;
-
-const passesOn = new Set(['Cast', 'Identity', 'Dropout']);
 
 /** Where(IsNaN(p), 0, p): how exporters spell a softmax whose rows may all be hidden. */
 const replacesNaN = (model: Model, node: Node, probabilities: ValueName): boolean =>
@@ -134,14 +128,14 @@ const replacesNaN = (model: Model, node: Node, probabilities: ValueName): boolea
   usesOf(model.graph).producer(node.inputs[0] ?? '')?.op === 'IsNaN' &&
   node.inputs[2] === probabilities;
 
-/** The product that applies probabilities to values, over casts. */
+/** The product that applies probabilities to values, in whatever number type. */
 const applied = (model: Model, probabilities: ValueName): Node | undefined => {
   const uses = usesOf(model.graph);
   const queue = [probabilities];
   for (let value = queue.shift(); value !== undefined; value = queue.shift())
     for (const { node, input } of uses.consumers(value)) {
       if (isMatMul(node) && input === 0) return node;
-      if (passesOn.has(node.op) || replacesNaN(model, node, value)) queue.push(node.outputs[0] ?? '');
+      if ((isWrapper(node) && input === 0) || replacesNaN(model, node, value)) queue.push(node.outputs[0] ?? '');
     }
   return undefined;
 };
@@ -151,10 +145,7 @@ export const patternContext = (model: Model): PatternContext => {
   return {
     model,
     producer: (value) => uses.producer(value),
-    constant: (value) => {
-      const tensor = constantTensor(model, value);
-      return tensor && readNumbers(tensor, 1024);
-    },
+    constant: (value) => constantNumbers(model, value),
     dims: (value) => shapesOf(model).of(value)?.dims,
     size: (value) => {
       const values = shapesOf(model).of(value)?.ints?.values;

@@ -4,7 +4,9 @@
  */
 import type { Model, Node, ValueName } from '../graph/model.ts';
 import { intOf, intsOf } from '../graph/tensors.ts';
-import { constantTensor, usesOf } from '../graph/uses.ts';
+import { usesOf } from '../graph/uses.ts';
+import { isParameter, isWrapper } from './number-types.ts';
+import { productOf } from './projection.ts';
 import { matchReshape } from './reshape-map.ts';
 import { shapesOf } from './shapes.ts';
 
@@ -25,8 +27,6 @@ const axisBefore = (model: Model, node: Node, input: ValueName, at: number): num
       const picks = shapes.of(node.inputs[1] ?? '')?.dims?.length === 0 && axis >= 0;
       return picks ? (at >= axis ? at + 1 : at) : undefined;
     }
-    case 'Cast':
-    case 'Identity':
     case 'Add':
     case 'Mul':
     case 'Div':
@@ -42,9 +42,15 @@ export const startsWithBatch = (model: Model, from: ValueName): boolean => {
   let at = 0;
   for (let value = from; ;) {
     const node = uses.producer(value);
-    if (node === undefined || node.domain !== '') return false;
-    const fixed = (i: number): boolean => constantTensor(model, node.inputs[i] ?? '') !== undefined;
-    if (node.op === 'MatMul') return fixed(1) && at === 0;
+    if (node === undefined) return false;
+    if (isWrapper(node)) {
+      value = node.inputs[0] ?? '';
+      continue;
+    }
+    // Rows of a Gemm may be anything; a product of a higher rank keeps its first axis.
+    if (productOf(model, node) !== undefined) return node.op !== 'Gemm' && at === 0;
+    if (node.domain !== '') return false;
+    const fixed = (i: number): boolean => isParameter(model, node.inputs[i] ?? '');
     const binary = node.op === 'Add' || node.op === 'Mul' || node.op === 'Div';
     if (binary && fixed(0) === fixed(1)) return false;
     const input = node.inputs[binary && fixed(0) ? 1 : 0] ?? '';

@@ -3,9 +3,13 @@
  * which they never vary. Serves one purpose: to prove what an attention mask is (which two numbers it holds, and
  * that every query row sees the same keys). Inputs that only ever serve as masks are taken to hold 0 and 1.
  */
-import { DataType, type Model, type Node, type ValueName } from '../graph/model.ts';
+import type { Model, Node, ValueName } from '../graph/model.ts';
 import { elementCount, intsOf, readNumbers } from '../graph/tensors.ts';
 import { constantTensor, usesOf } from '../graph/uses.ts';
+import { gathersRows } from './lane-births.ts';
+import { isFixed, isWrapper } from './number-types.ts';
+import { productOf } from './projection.ts';
+import { carriedNumbers, isQuantiser } from './quantising.ts';
 import { memoised } from '../support/memo.ts';
 import { dimValue } from './dim.ts';
 import { shapesOf } from './shapes.ts';
@@ -43,8 +47,6 @@ const pointwise: Readonly<Record<string, (a: number, b: number, c: number) => nu
   Not: (a) => bool(a === 0),
   Neg: (a) => -a,
   Abs: (a) => Math.abs(a),
-  Identity: (a) => a,
-  Dropout: (a) => a,
 };
 const comparisons = new Set([
   'And',
@@ -75,10 +77,10 @@ const movers = new Set([
   'Split',
 ]);
 
-const castTo = (value: number, to: DataType): number => {
-  if (to === DataType.BOOL) return bool(value !== 0);
-  if (to === DataType.FLOAT16) return value < -65504 ? -Infinity : value;
-  return to === DataType.FLOAT || to === DataType.DOUBLE || to === DataType.BFLOAT16 ? value : Math.trunc(value);
+/** A lower bound behind a wrapper: quantisers never turn an order around, casts may wrap or truncate. */
+const leastOf = (node: Node, before: Contents | undefined, carried: (value: number) => number): number => {
+  const least = before?.atLeast ?? -Infinity;
+  return isQuantiser(node) ? carried(least) : least >= 0 ? 0 : -Infinity;
 };
 
 /** Inputs that are neither looked up in a table nor float features: masks, by ONNX export custom 0 or 1. */
@@ -87,17 +89,23 @@ export const isMaskInput = (model: Model, value: ValueName): boolean => {
   return input?.type?.dims !== undefined && input.type.dims.length <= 3 && !feedsLookup(model).has(value);
 };
 
+const isTable = (model: Model, value: ValueName): boolean =>
+  isFixed(model, value) && shapesOf(model).of(value)?.dims?.length === 2;
+
 const feedsLookup: (model: Model) => ReadonlySet<ValueName> = memoised((model) => {
   const found = new Set<ValueName>();
   const ids = new Map<ValueName, ValueName>(model.graph.inputs.map((i) => [i.name, i.name]));
   for (const node of model.graph.nodes) {
     const source = ids.get(node.inputs[0] ?? '');
-    if (source !== undefined && ['Cast', 'Identity', 'Reshape', 'Unsqueeze', 'Squeeze'].includes(node.op))
+    if (source !== undefined && (isWrapper(node) || ['Reshape', 'Unsqueeze', 'Squeeze'].includes(node.op)))
       ids.set(node.outputs[0] ?? '', source);
     const index = ids.get(node.inputs[1] ?? '');
-    if (index !== undefined && node.op === 'Gather' && constantTensor(model, node.inputs[0] ?? '')?.dims.length === 2)
-      found.add(index);
-    if (source !== undefined && ['Conv', 'MatMul', 'Gemm'].includes(node.op)) found.add(source);
+    if (index !== undefined && gathersRows(node) && isTable(model, node.inputs[0] ?? '')) found.add(index);
+    if (
+      source !== undefined &&
+      (node.op === 'Conv' || node.op === 'ConvInteger' || productOf(model, node) !== undefined)
+    )
+      found.add(source);
   }
   return found;
 });
@@ -159,7 +167,7 @@ export const contentsOf: (model: Model) => (value: ValueName) => Contents | unde
   const visit = (node: Node): Contents | undefined => {
     const output = node.outputs[0] ?? '';
     const outRank = rank(output);
-    if (outRank === undefined || node.domain !== '') return undefined;
+    if (outRank === undefined || (node.domain !== '' && !isWrapper(node))) return undefined;
     const axes = Array.from({ length: outRank }, (_, axis) => axis);
     const plain = axes.map((axis) => isOne(output, axis));
     const finish = (set: readonly number[] | undefined, atLeast: number, uniform: readonly boolean[]): Contents => ({
@@ -169,7 +177,7 @@ export const contentsOf: (model: Model) => (value: ValueName) => Contents | unde
     });
     const fn = pointwise[node.op];
     if (fn !== undefined) {
-      const sets = (node.op === 'Dropout' ? node.inputs.slice(0, 1) : node.inputs).map((v) => of(v)?.among);
+      const sets = node.inputs.map((v) => of(v)?.among);
       const uniform = broadcastUniform(node, outRank);
       const [x, y] = node.inputs.map((v) => of(v));
       const notBelow = x !== undefined && (y?.among?.every((v) => x.atLeast >= v) ?? false);
@@ -184,16 +192,12 @@ export const contentsOf: (model: Model) => (value: ValueName) => Contents | unde
           : undefined;
       return finish(set, set ? Math.min(...set) : -Infinity, uniform);
     }
-    if (node.op === 'Cast') {
-      const attr = node.attrs['to'];
+    if (isWrapper(node)) {
       const first = of(node.inputs[0] ?? '');
-      const set =
-        first?.among && among(first.among.map((v) => castTo(v, attr?.kind === 'int' ? attr.value : DataType.FLOAT)));
-      return finish(
-        set,
-        set ? Math.min(...set) : (first?.atLeast ?? -Infinity) >= 0 ? 0 : -Infinity,
-        first?.uniform ?? plain,
-      );
+      const carried = carriedNumbers(model, node, shapes.of(output)?.dataType);
+      if (carried === undefined) return undefined;
+      const set = first?.among && among(first.among.map(carried));
+      return finish(set, set ? Math.min(...set) : leastOf(node, first, carried), first?.uniform ?? plain);
     }
     if (node.op === 'ConstantOfShape') {
       const attr = node.attrs['value'];

@@ -32,10 +32,14 @@ const trueInputs = (model: Model): readonly GraphValue[] =>
 
 const isFloat = (input: GraphValue): boolean => input.type !== undefined && floats.has(input.type.dataType);
 
+/** Gather, or ONNX Runtime's from a table of a few bits; both along axis 0 unless they say otherwise. */
+export const gathersRows = (node: Node): boolean =>
+  (node.domain === '' && node.op === 'Gather') ||
+  (node.domain === 'com.microsoft' && node.op === 'GatherBlockQuantized');
+
 /** A lookup of ids that come from an input in a constant table: Gather(table [V, D], ids [.., T]). */
 const isLookup = (model: Model, node: Node): boolean =>
-  node.op === 'Gather' &&
-  node.domain === '' &&
+  gathersRows(node) &&
   constantTableRank(model, node.inputs[0] ?? '') === 2 &&
   inputsBehind(model)(node.inputs[1] ?? '').size > 0;
 
@@ -98,7 +102,8 @@ const bornText = (model: Model, hints: LaneHints, node: Node): Labels | undefine
 };
 
 const bornImage = (model: Model, hints: LaneHints, node: Node): Labels | undefined => {
-  if (node.op !== 'Conv' || node.domain !== '') return undefined;
+  // QLinearConv, a picture in integers, begins nothing: attention in integers is not read anyway.
+  if (!['Conv', 'ConvInteger'].includes(node.op) || node.domain !== '') return undefined;
   const pixels = [...inputsBehind(model)(node.inputs[0] ?? '')].filter(
     (name) => hints.imageInput === undefined || hints.imageInput === name,
   );

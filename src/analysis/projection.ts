@@ -1,34 +1,62 @@
 /**
- * From queries, keys or values as attention reads them back to the projection that made them.
+ * From queries, keys or values as attention reads them back to the projection that made them, in whatever number
+ * type and spelling its product with the weights is written.
  */
 import type { Model, Node, ValueName } from '../graph/model.ts';
-import { constantTensor, usesOf } from '../graph/uses.ts';
+import { usesOf } from '../graph/uses.ts';
+import { isFixed, isParameter, isWrapper, type Reader } from './number-types.ts';
 
-const movers = new Set([
-  'Transpose',
-  'Reshape',
-  'Cast',
-  'Identity',
-  'Squeeze',
-  'Unsqueeze',
-  'Gather',
-  'Split',
-  'Slice',
+const movers = new Set(['Transpose', 'Reshape', 'Squeeze', 'Unsqueeze', 'Gather', 'Split', 'Slice']);
+
+/** Where the weights of a product stand; undefined: packed inside the operator. */
+const products: ReadonlyMap<string, number | undefined> = new Map([
+  ['MatMul', 1],
+  ['Gemm', 1],
+  ['MatMulInteger', 1],
+  ['com.microsoft.MatMulIntegerToFloat', 1],
+  ['com.microsoft.DynamicQuantizeMatMul', 1],
+  ['com.microsoft.MatMulNBits', undefined],
+  ['com.microsoft.MatMulBnb4', undefined],
 ]);
 
-/** The MatMul (or Gemm) by constant weights and the value it projects; undefined where there is none. */
-export const climbToProjection = (model: Model, from: ValueName): { node: Node; input: ValueName } | undefined => {
+/** The input that a node multiplies by fixed weights; undefined where it does no such thing. */
+export const productOf = (model: Model, node: Node): ValueName | undefined => {
+  const key = node.domain === '' ? node.op : `${node.domain}.${node.op}`;
+  if (!products.has(key)) return undefined;
+  const weights = products.get(key);
+  return weights === undefined || isFixed(model, node.inputs[weights] ?? '') ? node.inputs[0] : undefined;
+};
+
+export interface Projection {
+  /** The product with the weights. */
+  readonly node: Node;
+  /** The value it projects, before any cast or quantisation. */
+  readonly input: ValueName;
+  /** Where that value is read for it: by the product itself or by the first cast or quantiser in front. */
+  readonly use: Reader;
+}
+
+/** The product by fixed weights and what it projects; undefined where there is none. */
+export const climbToProjection = (model: Model, from: ValueName): Projection | undefined => {
   const uses = usesOf(model.graph);
+  let found: { node: Node; use: Reader } | undefined;
   for (let value = from; ;) {
     const node = uses.producer(value);
-    if (node === undefined || node.domain !== '') return undefined;
-    const fixed = (i: number): boolean => constantTensor(model, node.inputs[i] ?? '') !== undefined;
-    if (node.op === 'MatMul' || node.op === 'Gemm') return fixed(1) ? { node, input: node.inputs[0] ?? '' } : undefined;
-    if (node.op === 'Add' || node.op === 'Mul' || node.op === 'Div') {
-      if (fixed(0)) value = node.inputs[1] ?? '';
-      else if (fixed(1)) value = node.inputs[0] ?? '';
+    const wraps = node !== undefined && isWrapper(node) && node.outputs[0] === value;
+    if (found !== undefined && !wraps) return { ...found, input: value };
+    if (node === undefined) return undefined;
+    const factor = found === undefined ? productOf(model, node) : undefined;
+    if (factor !== undefined) {
+      found = { node, use: { node, input: 0 } };
+      value = factor;
+    } else if (wraps) {
+      if (found !== undefined) found = { ...found, use: { node, input: 0 } };
+      value = node.inputs[0] ?? '';
+    } else if (node.domain === '' && (node.op === 'Add' || node.op === 'Mul' || node.op === 'Div')) {
+      if (isParameter(model, node.inputs[0] ?? '')) value = node.inputs[1] ?? '';
+      else if (isParameter(model, node.inputs[1] ?? '')) value = node.inputs[0] ?? '';
       else return undefined;
-    } else if (movers.has(node.op)) value = node.inputs[0] ?? '';
+    } else if (node.domain === '' && movers.has(node.op)) value = node.inputs[0] ?? '';
     else return undefined;
   }
 };

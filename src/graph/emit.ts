@@ -10,7 +10,13 @@ import { floatTensor, int64Tensor, intAttr, intsAttr, tensorAttr } from './tenso
 export interface Emitter {
   readonly opset: number;
   /** Any node; returns its output names. */
-  node(op: string, inputs: readonly ValueName[], attrs?: Readonly<Record<string, Attr>>, outputs?: number): ValueName[];
+  node(
+    op: string,
+    inputs: readonly ValueName[],
+    attrs?: Readonly<Record<string, Attr>>,
+    outputs?: number,
+    domain?: string,
+  ): ValueName[];
   /** A node with one output. */
   op(op: string, inputs: readonly ValueName[], attrs?: Readonly<Record<string, Attr>>): ValueName;
   constant(tensor: Tensor): ValueName;
@@ -65,9 +71,9 @@ export const emitterInto = (nodes: Node[], opset: number, fresh: (hint: string) 
 
   const self: Emitter = {
     opset,
-    node: (op, inputs, attrs = {}, outputs = 1) => {
+    node: (op, inputs, attrs = {}, outputs = 1, domain = '') => {
       const names = Array.from({ length: outputs }, (_, i) => fresh(i === 0 ? op : `${op}_${i}`));
-      nodes.push({ name: names[0] ?? fresh(op), op, domain: '', inputs, outputs: names, attrs, captures: [] });
+      nodes.push({ name: names[0] ?? fresh(op), op, domain, inputs, outputs: names, attrs, captures: [] });
       return names;
     },
     op: (op, inputs, attrs) => self.node(op, inputs, attrs)[0] as ValueName,

@@ -111,6 +111,62 @@ export const kept: Readonly<Record<string, LaneLaw>> = {
   },
   'Reshape of features': { nodes: ['y = Reshape(x, four)'], values: { four: 'i[4]:0,0,2,4' } },
   'Reshape into the batch': { nodes: ['y = Reshape(x, two)'], values: { two: 'i[2]:-1,8' } },
+  'QuantizeLinear and back, one scale': {
+    nodes: ['q = QuantizeLinear(x, s, n)', 'y = DequantizeLinear(q, s, n)'],
+    values: { s: 'f[]:0.05', n: 'u[]:20' },
+  },
+  'QuantizeLinear and back, a scale for each feature': {
+    nodes: ['q = QuantizeLinear(x, s, n) axis=2', 'y = DequantizeLinear(q, s, n) axis=-1'],
+    values: { s: 'f[8]:0.05,0.1,0.2,0.05,0.1,0.2,0.05,0.1', n: 'c[8]:0' },
+  },
+  '16 bits, as ONNX Runtime writes them': {
+    nodes: ['q = com.microsoft.QuantizeLinear(x, s, n)', 'y = com.microsoft.DequantizeLinear(q, s, n)'],
+    values: { s: 'f[]:0.001', n: 's[]:-5' },
+  },
+  'MatMulInteger by weights': {
+    nodes: ['q = QuantizeLinear(x, s, n)', 'm = MatMulInteger(q, w, n, z0)', 'y = Cast(m) to=1'],
+    values: { s: 'f[]:0.05', n: 'u[]:20', w: 'u[8,3]:7', z0: 'u[3]:1,2,3' },
+  },
+  'QLinearMatMul by weights': {
+    nodes: [
+      'q = QuantizeLinear(x, s, n)',
+      'm = QLinearMatMul(q, s, n, w, s, n, s, n)',
+      'y = DequantizeLinear(m, s, n)',
+    ],
+    values: { s: 'f[]:0.05', n: 'u[]:20', w: 'u[8,3]:27' },
+  },
+  'QLinearAdd of two lanes': {
+    nodes: [
+      'q = QuantizeLinear(x, s, n)',
+      'r = QuantizeLinear(z, s, n)',
+      'm = com.microsoft.QLinearAdd(q, s, n, r, s, n, s, n)',
+      'y = DequantizeLinear(m, s, n)',
+    ],
+    values: { s: 'f[]:0.1', n: 'u[]:20' },
+  },
+  'QLinearConcat of features': {
+    nodes: [
+      'q = QuantizeLinear(x, s, n)',
+      'm = com.microsoft.QLinearConcat(s, n, q, s, n, q, s, n) axis=2',
+      'y = DequantizeLinear(m, s, n)',
+    ],
+    values: { s: 'f[]:0.1', n: 'u[]:20' },
+  },
+  'MatMulIntegerToFloat by weights': {
+    nodes: ['q = QuantizeLinear(x, s, n)', 'y = com.microsoft.MatMulIntegerToFloat(q, w, s, s, n, n, c)'],
+    values: { s: 'f[]:0.05', n: 'u[]:20', w: 'u[8,3]:27', c: 'f[3]:1,2,3' },
+  },
+  'MatMulNBits by weights': {
+    nodes: ['wide = Concat(x, x) axis=2', 'y = com.microsoft.MatMulNBits(wide, w, g) K=16 N=3 bits=4 block_size=16'],
+    values: { w: 'u[3,1,8]:105', g: 'f[3,1]:0.1,0.2,0.3' },
+  },
+  'GatherBlockQuantized of ids for each token': {
+    nodes: [
+      'ids = ArgMax(x) axis=2 keepdims=0',
+      'y = com.microsoft.GatherBlockQuantized(table, ids, g) bits=4 block_size=16 gather_axis=0 quantize_axis=1',
+    ],
+    values: { table: `u[8,8]:${Array.from({ length: 64 }, (_, i) => (i * 37) % 256).join()}`, g: 'f[8,1]:0.5' },
+  },
   'Flatten behind the tokens': {
     nodes: ['u = Reshape(x, four)', 'y = Flatten(u) axis=2'],
     values: { four: 'i[4]:0,0,2,4' },
@@ -223,6 +279,25 @@ export const refused: Readonly<Record<string, LaneLaw>> = {
     nodes: ['y = RotaryEmbedding(x, cos, cos) num_heads=2'],
     values: { cos: 'f[2,5,2]:0.5' },
     opset: 23,
+  },
+  'QuantizeLinear with a scale for each token': {
+    nodes: ['q = QuantizeLinear(x, s, n) axis=1', 'y = DequantizeLinear(q, s, n) axis=1'],
+    values: { s: 'f[5]:0.05,0.1,0.2,0.3,0.4', n: 'u[5]:20' },
+  },
+  'DequantizeLinear in blocks of tokens': {
+    nodes: ['q = QuantizeLinear(x, one, n)', 'y = DequantizeLinear(q, s, ns) axis=1 block_size=2'],
+    values: { one: 'f[]:0.05', n: 'u[]:20', s: 'f[2,3,8]:0.1', ns: 'u[2,3,8]:10' },
+    opset: 21,
+  },
+  'MatMulInteger of tokens with tokens': {
+    nodes: [
+      swap,
+      'q = QuantizeLinear(turned, s, n)',
+      'r = QuantizeLinear(z, s, n)',
+      'm = MatMulInteger(q, r, n, n)',
+      'y = Cast(m) to=1',
+    ],
+    values: { s: 'f[]:0.05', n: 'u[]:20' },
   },
   'Reshape of some tokens to one': { nodes: ['y = Reshape(x, three)'], values: { three: 'i[3]:0,-1,20' } },
   'Reshape of all tokens to one row': {

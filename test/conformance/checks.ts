@@ -111,6 +111,7 @@ export const identity = (bench: Bench, test: Case): Promise<Verdict> =>
     ];
     const problems: string[] = [];
     let worst = 0;
+    let worstOriginal = 0;
     for (const [k, batch] of test.batches.entries()) {
       for (const [name, recorded] of batch.outputs) {
         const [own, original] = [ours.outputs[k]?.get(name), theirs.outputs[k]?.get(name)];
@@ -118,6 +119,7 @@ export const identity = (bench: Bench, test: Case): Promise<Verdict> =>
         if (!own || !original || !ownBits || !originalBits) return { outcome: 'fail', text: `no output '${name}'` };
         const scale = scaleOf(recorded) || 1;
         worst = Math.max(worst, distance(own, recorded).max / scale);
+        worstOriginal = Math.max(worstOriginal, distance(original, recorded).max / scale);
         if (level === 'disabled' && !sameBits(ownBits, originalBits))
           problems.push(`in${k}.${name}: bits differ without optimisation`);
         const off = distance(own, original).max / scale;
@@ -126,9 +128,13 @@ export const identity = (bench: Bench, test: Case): Promise<Verdict> =>
         if (off > granted) problems.push(`in${k}.${name}: ${figure(off)} of the scale from the original`);
       }
     }
-    if (worst > test.identityTolerance) problems.push(`${figure(worst)} of the scale from the recorded outputs`);
+    // Integer kernels differ between processors: where the original itself is elsewhere here, it is what counts.
+    const elsewhere = worstOriginal > test.identityTolerance;
+    const found = `${figure(worst)} of the scale from the recorded outputs`;
+    if (worst > test.identityTolerance && !elsewhere) problems.push(found);
     if (problems.length > 0) return { outcome: 'fail', text: problems.join('; ') };
-    return { outcome: 'pass', text: `${figure(worst)} of the scale from the recorded outputs`, figure: worst };
+    const text = elsewhere ? `${found}, as the original on this machine (${figure(worstOriginal)})` : found;
+    return { outcome: 'pass', text, figure: worst };
   });
 
 /** `--keep 0.7`: finite outputs of the original shapes on every batch, and really less work. */

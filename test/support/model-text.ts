@@ -1,6 +1,6 @@
 /**
  * Small models written as text, for tests: values as `f[batch,8]` (an input) or `i[2]:0,-1` (a constant), nodes as
- * `y = Reshape(x, shape) allowzero=1`. Types: f float, d double, h half, i int64, n int32, u uint8, c int8, b bool.
+ * `y = Reshape(x, shape) allowzero=1`. Types: f float, d double, h half, i int64, n int32, u uint8, s int16, c int8, b bool.
  */
 import { DataType, type Attr, type GraphValue, type Model, type Node, type Tensor } from '../../src/graph/model.ts';
 import { floatTensor, int64Tensor } from '../../src/graph/tensors.ts';
@@ -12,6 +12,7 @@ const types: Readonly<Record<string, DataType>> = {
   i: DataType.INT64,
   n: DataType.INT32,
   u: DataType.UINT8,
+  s: DataType.INT16,
   c: DataType.INT8,
   b: DataType.BOOL,
 };
@@ -55,7 +56,9 @@ const tensorOf = ({ dataType, dims, values = [] }: Spec): Tensor => {
       ? Int32Array.from(all)
       : dataType === DataType.INT8
         ? Int8Array.from(all)
-        : Uint8Array.from(all);
+        : dataType === DataType.INT16
+          ? Int16Array.from(all)
+          : Uint8Array.from(all);
   return { dataType, dims: sizes, payload: payload(array) };
 };
 

@@ -1,6 +1,7 @@
 /**
  * Operators that move axes about without looking at elements: transpositions, reshapes, concatenations, broadcasts.
  */
+import type { Node } from '../../graph/model.ts';
 import { intOf, intsOf } from '../../graph/tensors.ts';
 import { constDim, dimValue, sameDim, sumDims, type Dim } from '../dim.ts';
 import {
@@ -142,35 +143,41 @@ const linesUp = (a: Axis, b: Axis): boolean => {
 };
 
 /** What values side by side make of an axis that they all have. */
-const beside = (c: LaneContext, axis: number, parts: readonly Axis[]): Axis | undefined => {
+const beside = (c: LaneContext, inputs: readonly number[], axis: number, parts: readonly Axis[]): Axis | undefined => {
   const [first, ...others] = parts.filter(isLabelled);
   if (first === undefined) return parts[0];
   // Of tokens before and after a reduction the latter tell what the result should hold.
   const lead = others.reduce((so, next) => meet(so, next).axis, first);
   parts.forEach((part, i) => {
-    if (!linesUp(lead, part)) c.say('conflict', i, axis, 'Concat lines up tokens that differ');
+    if (!linesUp(lead, part)) c.say('conflict', inputs[i] ?? 0, axis, 'Concat lines up tokens that differ');
   });
   return lead;
 };
 
-export const concat: LaneRule = (c) => {
-  const operands = c.node.inputs.map((_, i) => axesOf(c, i));
-  const rank = operands[0]?.length;
-  if (rank === undefined || operands.some((o) => o?.length !== rank)) return undefined;
-  const along = normalAxis(intOf(c.node, 'axis', 0), rank);
-  const all = operands as readonly (readonly Axis[])[];
-  const result: Axis[] = [];
-  for (let axis = 0; axis < rank; axis++) {
-    const parts = all.map((o) => o[axis] as Axis);
-    if (axis === along) {
-      const laid = parts.some(isLabelled) ? besides(parts) : plainAxis(sumDims(parts.map(axisDim)));
-      if (laid === undefined) return undefined;
-      result.push(laid);
-      continue;
+/** The inputs that `which` names, one behind the other. */
+export const concatOf =
+  (which: (node: Node) => readonly number[]): LaneRule =>
+  (c) => {
+    const inputs = which(c.node);
+    const operands = inputs.map((i) => axesOf(c, i));
+    const rank = operands[0]?.length;
+    if (rank === undefined || operands.some((o) => o?.length !== rank)) return undefined;
+    const along = normalAxis(intOf(c.node, 'axis', 0), rank);
+    const all = operands as readonly (readonly Axis[])[];
+    const result: Axis[] = [];
+    for (let axis = 0; axis < rank; axis++) {
+      const parts = all.map((o) => o[axis] as Axis);
+      if (axis === along) {
+        const laid = parts.some(isLabelled) ? besides(parts) : plainAxis(sumDims(parts.map(axisDim)));
+        if (laid === undefined) return undefined;
+        result.push(laid);
+        continue;
+      }
+      const lead = beside(c, inputs, axis, parts);
+      if (lead === undefined) return undefined;
+      result.push(lead);
     }
-    const lead = beside(c, axis, parts);
-    if (lead === undefined) return undefined;
-    result.push(lead);
-  }
-  return [result];
-};
+    return [result];
+  };
+
+export const concat = concatOf((node) => node.inputs.map((_, i) => i));

@@ -8,37 +8,42 @@ import { constDim } from '../dim.ts';
 import { axisDim, plainAxis, isLabelled, meet, type Axis } from '../labels.ts';
 import { axesOf, isOne, normalAxis, type LaneContext, type LaneRule } from './context.ts';
 
-/** Any number of operands, NumPy broadcasting. */
-export const elementwise: LaneRule = (c) => {
-  const operands = c.node.inputs.map((name, i) => (name === '' ? undefined : axesOf(c, i)));
-  const out = c.outDims(0);
-  const rank = out?.length ?? Math.max(...operands.map((o) => o?.length ?? 0));
-  if (c.node.inputs.some((name, i) => name !== '' && operands[i] === undefined)) return undefined;
-  const result: Axis[] = [];
-  for (let axis = 0; axis < rank; axis++) {
-    let met: Axis | undefined;
-    let one: Axis | undefined;
-    operands.forEach((operand, i) => {
-      const own = operand === undefined ? undefined : operand[axis - (rank - operand.length)];
-      if (own === undefined) return;
-      if (!isLabelled(own) && isOne(axisDim(own))) {
-        one ??= own;
-        return;
-      }
-      if (met === undefined) {
-        met = own;
-        return;
-      }
-      const meeting = meet(met, own);
-      if (meeting.fault !== undefined)
-        c.say('conflict', i, axis - (rank - (operand as readonly Axis[]).length), meeting.fault);
-      met = meeting.axis;
-    });
-    const dim = out?.[axis];
-    result.push(met ?? one ?? plainAxis(dim as NonNullable<typeof dim>));
-  }
-  return [result];
-};
+/** The given inputs (all of them unless told otherwise) are operands, NumPy broadcasting. */
+export const elementwiseOf =
+  (inputs?: readonly number[]): LaneRule =>
+  (c) => {
+    const isOperand = (i: number): boolean => c.node.inputs[i] !== '' && (inputs?.includes(i) ?? true);
+    const operands = c.node.inputs.map((_, i) => (isOperand(i) ? axesOf(c, i) : undefined));
+    const out = c.outDims(0);
+    const rank = out?.length ?? Math.max(...operands.map((o) => o?.length ?? 0));
+    if (c.node.inputs.some((_, i) => isOperand(i) && operands[i] === undefined)) return undefined;
+    const result: Axis[] = [];
+    for (let axis = 0; axis < rank; axis++) {
+      let met: Axis | undefined;
+      let one: Axis | undefined;
+      operands.forEach((operand, i) => {
+        const own = operand === undefined ? undefined : operand[axis - (rank - operand.length)];
+        if (own === undefined) return;
+        if (!isLabelled(own) && isOne(axisDim(own))) {
+          one ??= own;
+          return;
+        }
+        if (met === undefined) {
+          met = own;
+          return;
+        }
+        const meeting = meet(met, own);
+        if (meeting.fault !== undefined)
+          c.say('conflict', i, axis - (rank - (operand as readonly Axis[]).length), meeting.fault);
+        met = meeting.axis;
+      });
+      const dim = out?.[axis];
+      result.push(met ?? one ?? plainAxis(dim as NonNullable<typeof dim>));
+    }
+    return [result];
+  };
+
+export const elementwise = elementwiseOf();
 
 /** One operand carries the tokens, the others are per-feature or scalar parameters. */
 export const unary: LaneRule = (c) => {

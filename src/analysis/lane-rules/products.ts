@@ -6,16 +6,28 @@ import { intOf } from '../../graph/tensors.ts';
 import { axisDim, isLabelled, meet, plainAxis, type Axis } from '../labels.ts';
 import { axesOf, isOne, type LaneContext, type LaneRule } from './context.ts';
 
-const contracted = (c: LaneContext, a: readonly Axis[], b: readonly Axis[], axisA: number, axisB: number): void => {
+interface Operands {
+  readonly a: number;
+  readonly b: number;
+}
+
+const contracted = (
+  c: LaneContext,
+  at: Operands,
+  a: readonly Axis[],
+  b: readonly Axis[],
+  axisA: number,
+  axisB: number,
+): void => {
   const onA = a[axisA] as Axis;
   const onB = b[axisB] as Axis;
   if (!isLabelled(onA) && !isLabelled(onB)) return;
-  c.say('mixes', isLabelled(onA) ? 0 : 1, isLabelled(onA) ? axisA : axisB, `${c.node.op} sums over the tokens`);
+  c.say('mixes', isLabelled(onA) ? at.a : at.b, isLabelled(onA) ? axisA : axisB, `${c.node.op} sums over the tokens`);
   const meeting = meet(onA, onB);
-  if (meeting.fault !== undefined) c.say('conflict', 1, axisB, `${c.node.op} ${meeting.fault}`);
+  if (meeting.fault !== undefined) c.say('conflict', at.b, axisB, `${c.node.op} ${meeting.fault}`);
 };
 
-const batches = (c: LaneContext, a: readonly Axis[], b: readonly Axis[]): Axis[] => {
+const batches = (c: LaneContext, at: Operands, a: readonly Axis[], b: readonly Axis[]): Axis[] => {
   const rank = Math.max(a.length, b.length) - 2;
   return Array.from({ length: Math.max(rank, 0) }, (_, i) => {
     const one = a[i - (rank + 2 - a.length)];
@@ -24,32 +36,40 @@ const batches = (c: LaneContext, a: readonly Axis[], b: readonly Axis[]): Axis[]
     if (!isLabelled(one) && isOne(axisDim(one))) return two;
     if (!isLabelled(two) && isOne(axisDim(two))) return one;
     const meeting = meet(one, two);
-    if (meeting.fault !== undefined) c.say('conflict', 1, i - (rank + 2 - b.length), meeting.fault);
+    if (meeting.fault !== undefined) c.say('conflict', at.b, i - (rank + 2 - b.length), meeting.fault);
     return meeting.axis;
   });
 };
 
-const product = (c: LaneContext, transA: boolean, transB: boolean): readonly Axis[] | undefined => {
-  const a = axesOf(c, 0);
-  const b = axesOf(c, 1);
+/** Labels of a matrix product of inputs `at.a` and `at.b`, NumPy's broadcasting. */
+export const productAxes = (
+  c: LaneContext,
+  at: Operands,
+  transA = false,
+  transB = false,
+): readonly Axis[] | undefined => {
+  const a = axesOf(c, at.a);
+  const b = axesOf(c, at.b);
   if (a === undefined || b === undefined || a.length < 2 || b.length < 2) return undefined;
   const rowA = a.length - (transA ? 1 : 2);
   const sumA = a.length - (transA ? 2 : 1);
   const sumB = b.length - (transB ? 1 : 2);
   const colB = b.length - (transB ? 2 : 1);
-  contracted(c, a, b, sumA, sumB);
-  return [...batches(c, a, b), a[rowA] as Axis, b[colB] as Axis];
+  contracted(c, at, a, b, sumA, sumB);
+  return [...batches(c, at, a, b), a[rowA] as Axis, b[colB] as Axis];
 };
 
-/** MatMul, MatMulInteger and kin: NumPy's matrix product, operands of rank 2 and more. */
+const firstTwo: Operands = { a: 0, b: 1 };
+
+/** MatMul: NumPy's matrix product, operands of rank 2 and more. */
 export const matMul: LaneRule = (c) => {
-  const axes = product(c, false, false);
+  const axes = productAxes(c, firstTwo);
   return axes && [axes];
 };
 
 /** Gemm: a bias C with one entry per token must line up with the tokens, among rows or columns. */
 export const gemm: LaneRule = (c) => {
-  const axes = product(c, intOf(c.node, 'transA', 0) === 1, intOf(c.node, 'transB', 0) === 1);
+  const axes = productAxes(c, firstTwo, intOf(c.node, 'transA', 0) === 1, intOf(c.node, 'transB', 0) === 1);
   const bias = c.node.inputs[2] ? axesOf(c, 2) : [];
   if (axes === undefined || bias === undefined) return undefined;
   bias.forEach((own, i) => {

@@ -36,30 +36,35 @@ const picked = (on: Axis, rows: Dim): Axis => {
 /** Rows picked by an index with one axis: what the index says of it where it says something. */
 const gathered = (on: Axis, at: Axis): Axis => (isLabelled(at) || at.length !== 1 ? at : picked(on, axisDim(at)));
 
-export const gather: LaneRule = (c) => {
-  const data = axesOf(c, 0);
-  const index = axesOf(c, 1);
-  if (data === undefined || index === undefined) return undefined;
-  const axis = normalAxis(intOf(c.node, 'axis', 0), data.length);
-  const on = data[axis] as Axis;
-  if (isLabelled(on)) {
-    const at = c.ints(1)?.values;
-    const position = at?.length === 1 ? at[0] : undefined;
-    c.say(
-      'read',
-      0,
-      axis,
-      position === undefined
-        ? 'Gather reads tokens at positions computed from data'
-        : 'Gather reads one token by position',
-      position === undefined
-        ? { kind: 'data', index: c.node.inputs[1] ?? '' }
-        : { kind: 'position', at: position, input: 1 },
-    );
-  }
-  const rows = index.length === 1 ? index.map((at) => gathered(on, at)) : index;
-  return [[...data.slice(0, axis), ...rows, ...data.slice(axis + 1)]];
-};
+/** Gather, or an operator like it with the axis under another name. */
+export const gatherAlong =
+  (attribute: string): LaneRule =>
+  (c) => {
+    const data = axesOf(c, 0);
+    const index = axesOf(c, 1);
+    if (data === undefined || index === undefined) return undefined;
+    const axis = normalAxis(intOf(c.node, attribute, 0), data.length);
+    const on = data[axis] as Axis;
+    if (isLabelled(on)) {
+      const at = c.ints(1)?.values;
+      const position = at?.length === 1 ? at[0] : undefined;
+      c.say(
+        'read',
+        0,
+        axis,
+        position === undefined
+          ? `${c.node.op} reads tokens at positions computed from data`
+          : `${c.node.op} reads one token by position`,
+        position === undefined
+          ? { kind: 'data', index: c.node.inputs[1] ?? '' }
+          : { kind: 'position', at: position, input: 1 },
+      );
+    }
+    const rows = index.length === 1 ? index.map((at) => gathered(on, at)) : index;
+    return [[...data.slice(0, axis), ...rows, ...data.slice(axis + 1)]];
+  };
+
+export const gather = gatherAlong('axis');
 
 /** GatherElements and GatherND: indices per batch row. */
 export const gatherByData: LaneRule = (c) => {

@@ -8,13 +8,24 @@ import { concat, expand, reshape, squeeze, transpose, unsqueeze } from './layout
 import { oneHot, pad, scatterElements, tile } from './places.ts';
 import { elementwise, meanVariance, normalisation, softmax, unary } from './pointwise.ts';
 import { einsum, gemm, matMul, packedProduct } from './products.ts';
-import { alongAxis, gather, gatherByData, reduction, slice, split } from './reads.ts';
+import {
+  dynamicQuantizeMatMul,
+  matMulInteger,
+  matMulIntegerToFloat,
+  qLinearMatMul,
+  quantise,
+  quantisedConcat,
+  quantisedElementwise,
+  quantiseDynamically,
+} from './quantised.ts';
+import { alongAxis, gather, gatherAlong, gatherByData, reduction, slice, split } from './reads.ts';
 import { tokenMap, tokenReduce } from './reducer.ts';
 import { batchNormalisation, onLastAxes, parametersAlong, perPicture, refuses } from './refusals.ts';
 
 export type LaneClass =
   | 'token-wise'
   | 'reduces'
+  | 'quantises'
   | 'reshapes'
   | 'reads-positions'
   | 'mixes-positions'
@@ -28,6 +39,8 @@ export const laneClasses: Readonly<Record<LaneClass, string>> = {
   'token-wise': 'row i of the result depends on row i of the tokens and on no other',
   reduces:
     'adds up, compares or normalises along some axes: along features token-wise; along tokens refused, but for the softmax and products of a recognised attention',
+  quantises:
+    'rounds to few numbers: token-wise where the steps are in the file; where they are found from all tokens at once, only the rounding of one depends on others. Steps of their own for tokens are refused',
   reshapes: 'moves axes or puts tokens side by side: followed where every token stays in one piece, else refused',
   'reads-positions':
     'picks tokens, or treats them by where they stand: single protected tokens and cuts between lanes are rewired, all else is refused',
@@ -66,6 +79,8 @@ enter(
    Sin Sinh Softplus Softsign Sqrt Swish Tan Tanh ThresholdedRelu`,
 );
 enter('token-wise', oneHot, 'OneHot');
+microsoft('token-wise', quantisedElementwise, 'QLinearAdd QLinearMul');
+microsoft('token-wise', unary, 'QLinearSigmoid QLinearLeakyRelu');
 microsoft('token-wise', unary, 'Gelu QuickGelu');
 microsoft('token-wise', elementwise, 'FastGelu BiasGelu BiasAdd');
 
@@ -82,12 +97,15 @@ enter('reduces', matMul, 'MatMul');
 enter('reduces', gemm, 'Gemm');
 enter('reduces', einsum, 'Einsum');
 enter('reduces', refuses('compares all tokens'), 'Det NegativeLogLikelihoodLoss SoftmaxCrossEntropyLoss');
-enter(
-  'reduces',
-  refuses('has scales that may span the tokens'),
-  'QuantizeLinear DequantizeLinear DynamicQuantizeLinear MatMulInteger QLinearMatMul',
-);
-microsoft('reduces', packedProduct, 'MatMulNBits');
+enter('reduces', matMulInteger, 'MatMulInteger');
+enter('reduces', qLinearMatMul, 'QLinearMatMul');
+microsoft('reduces', packedProduct, 'MatMulNBits MatMulBnb4');
+microsoft('reduces', matMulIntegerToFloat, 'MatMulIntegerToFloat');
+
+enter('quantises', quantise, 'QuantizeLinear DequantizeLinear');
+microsoft('quantises', quantise, 'QuantizeLinear DequantizeLinear');
+enter('quantises', quantiseDynamically, 'DynamicQuantizeLinear');
+microsoft('quantises', dynamicQuantizeMatMul, 'DynamicQuantizeMatMul');
 
 enter('reshapes', reshape, 'Reshape Flatten');
 enter('reshapes', transpose, 'Transpose');
@@ -95,9 +113,11 @@ enter('reshapes', unsqueeze, 'Unsqueeze');
 enter('reshapes', squeeze, 'Squeeze');
 enter('reshapes', expand, 'Expand');
 enter('reshapes', concat, 'Concat');
+microsoft('reshapes', quantisedConcat, 'QLinearConcat');
 enter('reshapes', tile, 'Tile');
 
 enter('reads-positions', gather, 'Gather');
+microsoft('reads-positions', gatherAlong('gather_axis'), 'GatherBlockQuantized');
 enter('reads-positions', gatherByData, 'GatherElements GatherND');
 enter('reads-positions', slice, 'Slice');
 enter('reads-positions', split, 'Split');

@@ -16,6 +16,8 @@ import { shapesOf } from '../src/analysis/shapes.ts';
 import { GraphEditor } from '../src/graph/editor.ts';
 import type { Model, Node, ValueName } from '../src/graph/model.ts';
 import { opsetOf } from '../src/graph/model.ts';
+import { intOf, readNumbers } from '../src/graph/tensors.ts';
+import { constantTensor } from '../src/graph/uses.ts';
 import { withGraph, type Pass } from '../src/rewrite/pass.ts';
 
 type Element = number | { readonly operand: number };
@@ -50,6 +52,17 @@ const localTarget = (model: Model, node: Node, data: Labels, out: Labels): reado
   return inferred > 1 ? undefined : elements;
 };
 
+/** Constant targets that copy or infer every token axis already. */
+const isLocal = (model: Model, node: Node, data: Labels, out: Labels): boolean => {
+  const tensor = constantTensor(model, node.inputs[1] ?? '');
+  const said = tensor && readNumbers(tensor, 16);
+  return (
+    said?.length === out.length &&
+    intOf(node, 'allowzero', 0) === 0 &&
+    out.every((axis, j) => !isLabelled(axis) || said[j] === -1 || (said[j] === 0 && copies(data[j], axis)))
+  );
+};
+
 /** Values behind the context of the first cross-modal layers. */
 export interface FreeingScope {
   readonly hints: LaneHints;
@@ -74,7 +87,8 @@ export const freeTokenCounts = (scope: FreeingScope): Pass => ({
       const dims = shapes.of(node.outputs[0] ?? '')?.dims;
       if (data === undefined || dims === undefined || !behind.has(dataName) || isTorn(lanes.events, node)) continue;
       const out = followReshape(data, dims)?.[0];
-      const target = out && localTarget(model, node, data, out);
+      if (out === undefined || isLocal(model, node, data, out)) continue;
+      const target = localTarget(model, node, data, out);
       if (target === undefined) continue;
       const e = editor.emitter(opsetOf(model), `pumer/${node.name || node.outputs[0]}`);
       const shape = target.every((x) => typeof x === 'number')

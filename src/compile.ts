@@ -4,8 +4,10 @@
 import { attentionPatterns } from '../passes/patterns/index.ts';
 import { freeLengths, open, splitReaders, tidy } from '../passes/pipeline.ts';
 import { insertReductions } from '../passes/insert-reductions.ts';
+import { lowerFused, type LoweredModel } from '../passes/lower-fused.ts';
 import { resolvePlan } from '../passes/plan-sites.ts';
 import { proveLanes } from '../passes/prove-lanes.ts';
+import { raiseUntouched } from '../passes/raise-untouched.ts';
 import { siteStrategies } from '../passes/strategies/index.ts';
 import { valuesAfter } from './analysis/dependencies.ts';
 import type { LaneHints } from './analysis/lane-births.ts';
@@ -19,6 +21,7 @@ import { printPlan, type ReductionPlan } from './reduction/plan.ts';
 import type { ResolvedPlan } from './reduction/site-plan.ts';
 import { runPasses } from './rewrite/pass.ts';
 import { noCrossModal } from './report/no-cross-modal.ts';
+import { memoised } from './support/memo.ts';
 
 export interface CompileChoices extends RatioChoices {
   readonly ops: 'function' | 'inline';
@@ -45,13 +48,17 @@ export const storedPlan = (model: Model): string | undefined => model.metadata.g
 
 const isCompiled = (model: Model): boolean => storedPlan(model) !== undefined || model.opsets.has('ai.pumer');
 
-/** What the compiler sees in a model: functions and settled branches written out, shared quantisers split, its meaning unchanged. */
+/** The model with functions and settled branches written out, then fused operators as standard ones. */
+const opened: (model: Model) => LoweredModel = memoised((model) => lowerFused(runPasses(model, open, newReport())));
+
+/** What the compiler sees in a model: fused operators opened, shared quantisers split, its meaning unchanged. */
 export const understandModel = (original: Model, hints: LaneHints): Understanding => {
-  const model = runPasses(original, open, newReport());
+  const { model, whole } = opened(original);
   const seen = understand(model, hints, attentionPatterns, siteStrategies);
   const asked = seen.layers.flatMap((l) => l.textToImage);
   const parted = runPasses(model, splitReaders(asked), newReport());
-  return parted === model ? seen : understand(parted, hints, attentionPatterns, siteStrategies);
+  const u = parted === model ? seen : understand(parted, hints, attentionPatterns, siteStrategies);
+  return { ...u, nearMisses: [...u.nearMisses, ...whole.map(say.fusedStaysWhole)] };
 };
 
 const freed = (seen: Understanding, report: Report): Understanding => {
@@ -80,7 +87,8 @@ export const compileModel = (original: Model, choices: CompileChoices): Compiled
   proveLanes(inserted.model, choices.hints, attentionPatterns, inserted.settled);
   if (resolved.sites.length === 0 && plan.sites.some((s) => s.prune + s.merge + s.mergeText > 0))
     report.diagnostics.push(say.nothingShortened());
-  const tidied = runPasses(inserted.model, tidy(choices.ops, plan.semantics), report);
+  const raised = raiseUntouched(inserted.model, opened(original));
+  const tidied = runPasses(raised, tidy(choices.ops, plan.semantics), report);
   // A model nothing was done to stays an ordinary one, to be compiled another day.
   if (resolved.sites.length === 0) return { model: tidied, plan, resolved, understanding, report };
   const metadata = new Map([

@@ -11,6 +11,14 @@ export const alreadyCompiled = (): Diagnostic =>
     fix: 'compile the original model; `pumer-compile inspect` shows the plan this one was made with',
   });
 
+/** A fused operator that is not opened, in the form of a near miss. */
+export const fusedStaysWhole = <N>({ node, why }: { readonly node: N; readonly why: string }) => ({
+  spelling: 'fused',
+  at: node,
+  expected: 'a fused operator that standard ones can spell',
+  found: `one that stays whole: ${why}`,
+});
+
 export const laneAmbiguous = (why: string): Diagnostic =>
   error('lane-ambiguous', `cannot tell where the text and image tokens come from: ${why}`, {
     fix: 'name the inputs with --text-input and --image-input, or lay out an embeddings input with --lanes NAME=image:577,text:*',

@@ -11,6 +11,7 @@ export class GraphEditor {
   readonly #names: Set<ValueName>;
   readonly #added: Node[] = [];
   readonly #replaced = new Map<Node, Node | undefined>();
+  readonly #expanded = new Map<Node, readonly Node[]>();
   readonly #constants: Map<ValueName, Tensor>;
   #outputs: readonly GraphValue[];
   #annotations: readonly GraphValue[];
@@ -71,6 +72,12 @@ export class GraphEditor {
     this.#replaced.set(node, undefined);
   }
 
+  /** Puts several nodes, in order, where `node` stood. They are not followed up: `current` knows nothing of them. */
+  expandNode(node: Node, by: readonly Node[]): void {
+    this.removeNode(node);
+    this.#expanded.set(node, by);
+  }
+
   /** Makes `node` (of the original graph) read `value` at `input`. */
   setInput(node: Node, input: number, value: ValueName): void {
     const now = this.current(node);
@@ -104,7 +111,10 @@ export class GraphEditor {
 
   /** All nodes as they are so far, in order. */
   nodes(): readonly Node[] {
-    return sortNodes([...this.graph.nodes.flatMap((node) => this.current(node) ?? []), ...this.#added]);
+    return sortNodes([
+      ...this.graph.nodes.flatMap((node) => this.#expanded.get(node) ?? this.current(node) ?? []),
+      ...this.#added,
+    ]);
   }
 
   finish(): Graph {

@@ -35,6 +35,8 @@ export interface Emitter {
     keepdims: boolean,
   ): ValueName;
   concat(xs: readonly ValueName[], axis: number): ValueName;
+  /** Pieces of the given sizes along an axis. */
+  split(x: ValueName, axis: number, sizes: readonly number[]): ValueName[];
   cast(x: ValueName, to: DataType): ValueName;
   transpose(x: ValueName, perm: readonly number[]): ValueName;
   /** Shape[axis] as int64[1]. */
@@ -95,6 +97,10 @@ export const emitterInto = (nodes: Node[], opset: number, fresh: (hint: string) 
     reduce: (op, x, axes, keepdims) =>
       axesNode(op, x, axes, op === 'ReduceSum' ? 13 : 18, { keepdims: intAttr(keepdims ? 1 : 0) }),
     concat: (xs, axis) => (xs.length === 1 ? (xs[0] as ValueName) : self.op('Concat', xs, { axis: intAttr(axis) })),
+    split: (x, axis, sizes) =>
+      opset >= 13
+        ? self.node('Split', [x, self.int64s(sizes)], { axis: intAttr(axis) }, sizes.length)
+        : self.node('Split', [x], { axis: intAttr(axis), split: intsAttr(sizes) }, sizes.length),
     cast: (x, to) => self.op('Cast', [x], { to: intAttr(to) }),
     transpose: (x, perm) => self.op('Transpose', [x], { perm: intsAttr(perm) }),
     length: (x, axis) => self.op('Gather', [self.op('Shape', [x]), self.int64s([axis])], { axis: intAttr(0) }),

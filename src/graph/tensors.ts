@@ -34,6 +34,30 @@ const halfToNumber = (half: number): number => {
   return sign * (1024 + fraction) * 2 ** (exponent - 25);
 };
 
+/** The nearest half, ties to even; beyond the largest one infinity. */
+const numberToHalf = (value: number): number => {
+  const sign = value < 0 || Object.is(value, -0) ? 0x8000 : 0;
+  const size = Math.abs(value);
+  if (Number.isNaN(value)) return 0x7e00;
+  if (size >= 65520) return sign | 0x7c00;
+  // Steps of the binade the value lies in; below 2^-14 all halves are 2^-24 apart.
+  const exponent = Math.max(Math.floor(Math.log2(size || 2 ** -24)), -14);
+  const steps = size / 2 ** (exponent - 10);
+  const down = Math.floor(steps);
+  const rest = steps - down;
+  const rounded = down + (rest > 0.5 || (rest === 0.5 && down % 2 === 1) ? 1 : 0);
+  return sign | (rounded + ((exponent + 14) << 10));
+};
+
+/** A scalar of a floating-point type; undefined for types we do not write. */
+export const scalarTensor = (dataType: DataType, value: number): Tensor | undefined => {
+  if (dataType === DataType.FLOAT) return floatTensor([], [value]);
+  if (dataType === DataType.FLOAT16)
+    return { dataType, dims: [], payload: payloadOf(bytesOf(Uint16Array.of(numberToHalf(value)))) };
+  if (dataType === DataType.DOUBLE) return { dataType, dims: [], payload: payloadOf(bytesOf(Float64Array.of(value))) };
+  return undefined;
+};
+
 const readers: Readonly<Record<number, { size: number; at: (v: DataView, o: number) => number | bigint }>> = {
   [DataType.FLOAT]: { size: 4, at: (v, o) => v.getFloat32(o, true) },
   [DataType.DOUBLE]: { size: 8, at: (v, o) => v.getFloat64(o, true) },
@@ -99,6 +123,18 @@ export const tensorAttr = (value: Tensor): Attr => ({ kind: 'tensor', value });
 export const intOf = (node: Node, name: string, otherwise: number): number => {
   const attr = node.attrs[name];
   return attr?.kind === 'int' ? attr.value : otherwise;
+};
+
+/** An attribute's number, or `otherwise` where it is absent. */
+export const floatOf = (node: Node, name: string, otherwise: number): number => {
+  const attr = node.attrs[name];
+  return attr?.kind === 'float' ? attr.value : otherwise;
+};
+
+/** An attribute's text, or undefined where it is absent. */
+export const stringOf = (node: Node, name: string): string | undefined => {
+  const attr = node.attrs[name];
+  return attr?.kind === 'string' ? attr.value : undefined;
 };
 
 export const intsOf = (node: Node, name: string): readonly number[] | undefined => {

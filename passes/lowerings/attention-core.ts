@@ -22,7 +22,17 @@ export interface Attended {
   readonly context: ValueName;
 }
 
-/** What is added to the scores, in order; `wide` casts to that type around the softmax. */
+/** How the softmax is taken. */
+export interface SoftmaxForm {
+  /** Type of the operands. */
+  readonly own: DataType;
+  /** Type of the softmax; cast to and from where it is another one. */
+  readonly softmax: DataType;
+  /** What rows become that see no key at all; NaN where it is left out. */
+  readonly hiddenRows?: ValueName;
+}
+
+/** `added` goes onto the scores in order. */
 export const attend = (
   e: Emitter,
   q: ValueName,
@@ -30,13 +40,16 @@ export const attend = (
   v: ValueName,
   scale: ValueName | undefined,
   added: readonly ValueName[],
-  types: { readonly own: DataType; readonly softmax: DataType },
+  form: SoftmaxForm,
 ): Attended => {
   const product = e.op('MatMul', [q, e.transpose(k, [0, 1, 3, 2])]);
   const scores = scale === undefined ? product : e.op('Mul', [product, scale]);
   const masked = added.reduce((sum, mask) => e.op('Add', [sum, mask]), scores);
-  const soft = (x: ValueName): ValueName => e.op('Softmax', [x], { axis: intAttr(e.opset < 13 ? 3 : -1) });
+  const single = form.own === form.softmax;
+  const last = intAttr(e.opset < 13 ? 3 : -1);
+  const soft = e.op('Softmax', [single ? masked : e.cast(masked, form.softmax)], { axis: last });
+  const own = single ? soft : e.cast(soft, form.own);
   const probabilities =
-    types.own === types.softmax ? soft(masked) : e.cast(soft(e.cast(masked, types.softmax)), types.own);
+    form.hiddenRows === undefined ? own : e.op('Where', [e.op('IsNaN', [own]), form.hiddenRows, own]);
   return { scores, probabilities, context: e.op('MatMul', [probabilities, v]) };
 };

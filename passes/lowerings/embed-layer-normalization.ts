@@ -3,12 +3,12 @@
  *
  *   sum = word[ids] + position[positions] + segment[segments]     Y = layerNorm(sum)     outputs Y, counts, sum
  *
- * where positions are 0 .. S-1 unless given, and counts[b] is the number of ones in row b of the mask. Source: ONNX
- * Runtime, ContribOperators.md and its CPU kernel. Counts without a mask are left alone.
+ * where positions are 0 .. S-1 unless given, and counts[b] is the number of ones in row b of the mask, 0 without a mask.
+ * Source: ONNX Runtime, ContribOperators.md and its CPU kernel.
  */
 import { DataType } from '../../src/graph/model.ts';
 import { floatOf, intAttr } from '../../src/graph/tensors.ts';
-import { declinable, decline, floatType, type Lowering, type LoweringContext } from './lowering.ts';
+import { declinable, floatType, type Lowering, type LoweringContext } from './lowering.ts';
 import { layerNorm } from './norms.ts';
 
 const lookup = ({ e }: LoweringContext, table: string, ids: string): string =>
@@ -16,8 +16,8 @@ const lookup = ({ e }: LoweringContext, table: string, ids: string): string =>
 
 const maskCounts = (c: LoweringContext): string | undefined => {
   if (!c.gives(1)) return undefined;
-  if (c.input(7) === '') return decline('it counts tokens without a mask');
   const { e } = c;
+  if (c.input(7) === '') return e.cast(e.op('ConstantOfShape', [e.length(c.input(0), 0)]), DataType.INT32);
   const ones = e.op('Equal', [e.cast(c.input(7), DataType.INT64), e.int64(1)]);
   return e.cast(e.reduce('ReduceSum', e.cast(ones, DataType.INT64), [1], false), DataType.INT32);
 };

@@ -23,9 +23,6 @@ import {
 } from './lowering.ts';
 import { below } from './padding-masks.ts';
 
-/** Where a query sees no key at all, ONNX Runtime fills in this and not -infinity: the row stays finite. */
-const lowest = (type: DataType): number => (type === DataType.FLOAT16 ? -65504 : -3.4028234663852886e38);
-
 interface Operand {
   readonly value: ValueName;
   readonly heads: number;
@@ -59,14 +56,14 @@ const maskOf = (c: LoweringContext, type: DataType): readonly ValueName[] => {
   if (mask === '') return [];
   if (c.type(3) === type) return [mask];
   if (c.type(3) !== DataType.BOOL) return decline('its mask has another type than its operands');
-  return [c.e.op('Where', [mask, scalar(c, type, 0), scalar(c, type, lowest(type))])];
+  return [c.e.op('Where', [mask, scalar(c, type, 0), scalar(c, type, -Infinity)])];
 };
 
 /** Opset 24: how many keys of each row count. */
 const countMask = (c: LoweringContext, k: ValueName, type: DataType): readonly ValueName[] => {
   if (c.input(6) === '') return [];
   const seen = c.e.unsqueeze(below(c, c.input(6), c.e.length(k, 2)), [1, 2]);
-  return [c.e.op('Where', [seen, scalar(c, type, 0), scalar(c, type, lowest(type))])];
+  return [c.e.op('Where', [seen, scalar(c, type, 0), scalar(c, type, -Infinity)])];
 };
 
 export const standardAttention: Lowering = {
@@ -92,7 +89,12 @@ export const standardAttention: Lowering = {
     if (![type, DataType.FLOAT, DataType.DOUBLE].includes(softmax))
       decline('its softmax is less precise than its operands');
     const value = repeated(c, v, q.heads / v.heads);
-    const { context, probabilities } = attend(e, query, key, value, undefined, added, { own: type, softmax });
+    const { context, probabilities } = attend(e, query, key, value, undefined, added, {
+      own: type,
+      softmax,
+      // Queries that see no key: 0 in ONNX Runtime.
+      ...(added.length > 0 && { hiddenRows: scalar(c, type, 0) }),
+    });
     const y = dimsOf(c, 0).length === 3 ? mergeHeads(e, context, q.heads * v.size) : context;
     return [y, k.value, v.value, probabilities];
   }),

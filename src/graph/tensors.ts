@@ -34,19 +34,20 @@ const halfToNumber = (half: number): number => {
   return sign * (1024 + fraction) * 2 ** (exponent - 25);
 };
 
-/** The nearest half, ties to even; beyond the largest one infinity. */
-const numberToHalf = (value: number): number => {
+/** The float16 bit pattern nearest to a number, ties to even. */
+export const numberToHalf = (value: number): number => {
+  if (Number.isNaN(value)) return 0x7e00;
   const sign = value < 0 || Object.is(value, -0) ? 0x8000 : 0;
   const size = Math.abs(value);
-  if (Number.isNaN(value)) return 0x7e00;
   if (size >= 65520) return sign | 0x7c00;
-  // Steps of the binade the value lies in; below 2^-14 all halves are 2^-24 apart.
-  const exponent = Math.max(Math.floor(Math.log2(size || 2 ** -24)), -14);
+  // One step of the grid: 2^-24 for subnormals, a 2^-10 part of the power of two below otherwise.
+  const exponent = Math.max(Math.floor(Math.log2(size || 2 ** -30)), -14);
   const steps = size / 2 ** (exponent - 10);
-  const down = Math.floor(steps);
-  const rest = steps - down;
-  const rounded = down + (rest > 0.5 || (rest === 0.5 && down % 2 === 1) ? 1 : 0);
-  return sign | (rounded + ((exponent + 14) << 10));
+  const below = Math.floor(steps);
+  const rest = steps - below;
+  const rounded = rest > 0.5 || (rest === 0.5 && below % 2 === 1) ? below + 1 : below;
+  // A carry out of the fraction moves into the exponent by itself.
+  return sign | (exponent === -14 && rounded < 1024 ? rounded : ((exponent + 14) << 10) + rounded);
 };
 
 /** A scalar of a floating-point type; undefined for types we do not write. */

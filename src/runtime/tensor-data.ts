@@ -58,22 +58,6 @@ export const elementsOf = (dataType: DataType, bytes: Uint8Array): Elements | un
   return new make(aligned.buffer, aligned.byteOffset, Math.floor(aligned.byteLength / make.BYTES_PER_ELEMENT));
 };
 
-/** The float16 bit pattern nearest to a number, ties to even. */
-export const numberToHalf = (value: number): number => {
-  if (Number.isNaN(value)) return 0x7e00;
-  const sign = value < 0 || Object.is(value, -0) ? 0x8000 : 0;
-  const size = Math.abs(value);
-  if (size >= 65520) return sign | 0x7c00;
-  // One step of the grid: 2^-24 for subnormals, a 2^-10 part of the power of two below otherwise.
-  const exponent = Math.max(Math.floor(Math.log2(size || 2 ** -30)), -14);
-  const steps = size / 2 ** (exponent - 10);
-  const below = Math.floor(steps);
-  const rest = steps - below;
-  const rounded = rest > 0.5 || (rest === 0.5 && below % 2 === 1) ? below + 1 : below;
-  // A carry out of the fraction moves into the exponent by itself.
-  return sign | (exponent === -14 && rounded < 1024 ? rounded : ((exponent + 14) << 10) + rounded);
-};
-
 /** Every element as a number; int64 beyond 2^53 loses its last digits. */
 export const numbersOf = (tensor: TensorData): number[] => {
   const { data, dataType, dims } = tensor;

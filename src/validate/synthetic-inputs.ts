@@ -4,10 +4,10 @@
  */
 import { isMaskInput } from '../analysis/contents.ts';
 import { DataType, type GraphValue, type Model, type ValueName } from '../graph/model.ts';
-import { elementCount } from '../graph/tensors.ts';
+import { elementCount, numberToHalf } from '../graph/tensors.ts';
 import { constantTensor, usesOf } from '../graph/uses.ts';
 import { assumedSizes, givenInputs, symbolOf, type AssumedSize, type UsualSizes } from '../analysis/open-sizes.ts';
-import { numberToHalf, type Elements, type TensorData } from '../runtime/tensor-data.ts';
+import type { Elements, TensorData } from '../runtime/tensor-data.ts';
 
 export interface SyntheticInputs {
   readonly feeds: ReadonlyMap<string, TensorData>;

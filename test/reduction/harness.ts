@@ -3,14 +3,14 @@
  */
 import { emitterInto } from '../../src/graph/emit.ts';
 import { DataType, type GraphValue, type Model, type Node } from '../../src/graph/model.ts';
-import { stringAttr } from '../../src/graph/tensors.ts';
+import { numberToHalf, stringAttr } from '../../src/graph/tensors.ts';
 import { encodeModel } from '../../src/onnx/write.ts';
 import type { Semantics } from '../../src/reduction/plan.ts';
 import type { ReduceInput } from '../../src/reduction/reference.ts';
 import { emitTokenReduce, tokenReduceFunction, tokenReduceInputList } from '../../src/reduction/token-reduce/body.ts';
 import { TOKEN_REDUCE } from '../../src/reduction/token-reduce/contract.ts';
 import { loadRuntime, type Session } from '../../src/runtime/session.ts';
-import { numbersOf, numberToHalf, type TensorData } from '../../src/runtime/tensor-data.ts';
+import { numbersOf, type TensorData } from '../../src/runtime/tensor-data.ts';
 
 export interface ReducerModel {
   readonly semantics: Semantics;

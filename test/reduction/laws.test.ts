@@ -5,7 +5,8 @@ import { describe, expect, it } from 'vitest';
 import { DataType } from '../../src/graph/model.ts';
 import type { Semantics } from '../../src/reduction/plan.ts';
 import { reduceTokens, type ReduceInput } from '../../src/reduction/reference.ts';
-import { numbersOf, numberToHalf, type TensorData } from '../../src/runtime/tensor-data.ts';
+import { numbersOf, type TensorData } from '../../src/runtime/tensor-data.ts';
+import { numberToHalf } from '../../src/graph/tensors.ts';
 import {
   feedsOf,
   openModel,

@@ -4,7 +4,8 @@ import { describe, expect, it } from 'vitest';
 import { DataType } from '../../src/graph/model.ts';
 import { CompileError } from '../../src/diagnostics/diagnostic.ts';
 import { readNpy, readNpz, tensorOf, writeNpz, type NpyArray } from '../../src/runtime/npz.ts';
-import { elementsOf, numberToHalf, numbersOf } from '../../src/runtime/tensor-data.ts';
+import { elementsOf, numbersOf } from '../../src/runtime/tensor-data.ts';
+import { numberToHalf } from '../../src/graph/tensors.ts';
 
 const npy = (header: string, data: readonly number[], version = 1): Uint8Array => {
   const text = new TextEncoder().encode(header);

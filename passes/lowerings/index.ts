@@ -1,6 +1,7 @@
 /** Fused operators that can be written as standard ones, by operator. */
 import { embedLayerNormalization } from './embed-layer-normalization.ts';
 import { fusedConv, fusedGemm, fusedMatMul } from './fused-products.ts';
+import { groupQueryAttention } from './group-query-attention.ts';
 import type { Lowering } from './lowering.ts';
 import { multiHeadAttention } from './multi-head-attention.ts';
 import { packedAttention } from './packed-attention.ts';
@@ -14,6 +15,7 @@ export const lowerings: ReadonlyMap<string, Lowering> = new Map(
     fusedConv,
     fusedGemm,
     fusedMatMul,
+    groupQueryAttention,
     multiHeadAttention,
     packedAttention,
     quantisedAttention,

@@ -37,6 +37,12 @@ export const gathersRows = (node: Node): boolean =>
   (node.domain === '' && node.op === 'Gather') ||
   (node.domain === 'com.microsoft' && node.op === 'GatherBlockQuantized');
 
+/** Inputs [batch, tokens, width] that may hold embeddings: which tokens, only the user can say. */
+export const embeddingInputs = (model: Model): readonly ValueName[] =>
+  trueInputs(model)
+    .filter((input) => isFloat(input) && shapesOf(model).of(input.name)?.dims?.length === 3)
+    .map((input) => input.name);
+
 /** A lookup of ids that come from an input in a constant table: Gather(table [V, D], ids [.., T]). */
 const isLookup = (model: Model, node: Node): boolean =>
   gathersRows(node) &&

@@ -54,6 +54,7 @@ export const noCrossModalLayer = (
   layers: number,
   notes: readonly string[],
   nearMisses: readonly string[],
+  embeddings: readonly string[],
 ): Diagnostic =>
   error(
     'no-cross-modal-layer',
@@ -61,9 +62,11 @@ export const noCrossModalLayer = (
     {
       notes: [...notes, ...nearMisses],
       fix:
-        notes.length > 1
-          ? 'a two-tower model has nothing to prune by text; see docs/models.md#two-towers'
-          : `token reduction guided by text needs layers that see both modalities; ${inspectHint}`,
+        embeddings.length > 0
+          ? `if "${embeddings[0]}" holds text and image tokens already embedded, say where: --lanes ${embeddings[0]}=image:577,text:*`
+          : notes.length > 1
+            ? 'a two-tower model has nothing to prune by text; see docs/models.md#two-towers'
+            : `token reduction guided by text needs layers that see both modalities; ${inspectHint}`,
     },
   );
 

@@ -3,6 +3,7 @@
  * the trace of its tokens ends.
  */
 import { kindOf } from '../analysis/layers.ts';
+import { embeddingInputs } from '../analysis/lane-births.ts';
 import { lostTokens } from '../analysis/lost-tokens.ts';
 import type { Understanding } from '../analysis/understanding.ts';
 import type { Diagnostic } from '../diagnostics/diagnostic.ts';
@@ -39,5 +40,8 @@ export const noCrossModal = (u: Understanding): Diagnostic => {
     ...misses.slice(0, mentioned).map((text) => `not recognised: ${text}`),
     ...(isWhole ? [] : losses.slice(0, mentioned).map((text) => `tokens are followed up to ${text}`)),
   ];
-  return noCrossModalLayer(u.attentions.length, towers, details);
+  const unknown = u.attentions.filter((a) => kindOf(a) === 'other');
+  const behind = new Set(unknown.flatMap((a) => [...inputsBehind(u.model)(a.query)]));
+  const embeddings = embeddingInputs(u.model).filter((name) => behind.has(name));
+  return noCrossModalLayer(u.attentions.length, towers, details, embeddings);
 };

@@ -72,11 +72,14 @@ def cases() -> list[Case]:
     add(families('layoutlmv3-class vilt-mlm vilt-nlvr2 florence-encoder.eager sdpa-bool albef'), 'ts-17.dyntext', 'int8 fp16')
     add(families('uniter florence-encoder.eager layoutlmv3-class'), 'ts-17.dyntext', 'ortfuse ortopt')
     # All sizes fixed, and open text by the newer exporter.
-    add([f for f in fusing if f not in core], 'ts-17.static')
+    add(families('vilt-itm vilt-mlm vilt-nlvr2 vilt-bare vilt-mask visualbert-nlvr visualbert-phrases'), 'ts-17.static')
+    add(families('lxmert-bare flava bridgetower-itm bridgetower-bare blip-itm blip-text layoutlmv3-class'), 'ts-17.static')
+    add(families('layoutlmv3-bare florence-encoder vilt-timm vilt-timm-parts meter uniter albef'), 'ts-17.static')
+    add(families('meter-mean sdpa-bool sdpa-float sdpa-square'), 'ts-17.static')
     add(families('vilt-vqa visualbert-vqa lxmert-bare blip-itm meter sdpa-bool'), 'dynamo-18.dyntext dynamo-18.static')
     add(families('vilt-vqa visualbert-vqa meter blip-itm'), 'dynamo-18.dynbatch', 'int8 fp16 q4 ortopt ortfuse')
     add(families('visualbert-nlvr vilt-timm flava layoutlmv3-class meter'), 'ts-17.static', 'ortopt fp16')
-    add(families('vilt-vqa visualbert-vqa meter'), 'ts-17.static', 'half')
+    add(families('vilt-vqa visualbert-vqa meter'), 'ts-17.static', 'half bf16')
     add(families('clip.sdpa siglip bert vit beit cached-decoder'), 'dynamo-18.dynbatch')
     add(families('clip.sdpa bert'), 'ts-17.dyntext', 'int8 ortopt')
     return list({plan_key(case): case for case in plan}.values())
@@ -89,8 +92,8 @@ def plan_key(case: Case) -> str:
 
 def make(case: Case, out: pathlib.Path) -> str:
     family, form, variant = case
-    if variant is None or variant == 'half':
-        return record(family, form, out, half=variant == 'half')
+    if variant in (None, 'half', 'bf16'):
+        return record(family, form, out, variant)
     base = out / plan_key((family, form, None))
     if not base.exists():
         record(family, form, out)

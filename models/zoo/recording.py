@@ -105,6 +105,18 @@ class Call(nn.Module):
         return found[0] if len(found) == 1 else tuple(found)
 
 
+class Narrowed(nn.Module):
+    """The whole module in bfloat16 between float32 inputs and outputs: NumPy has no bfloat16 to record."""
+
+    def __init__(self, module: nn.Module):
+        super().__init__()
+        self.module = module.bfloat16()
+
+    def forward(self, *values):
+        found = self.module(*[v.bfloat16() if v.is_floating_point() else v for v in values])
+        return tuple(v.float() for v in found) if isinstance(found, tuple) else found.float()
+
+
 def with_random_weights(model: nn.Module, seed: int = SEED) -> nn.Module:
     """Weights that keep signals at their scale and attention selective, as trained ones do."""
     random = torch.Generator().manual_seed(seed)
@@ -168,7 +180,7 @@ def export(module: nn.Module, inputs: dict[str, Tensor], family: Family, form: F
                 axis, others = text[name]
                 dim[axis] = sequence + others if others else sequence
             per_input.append(dim)
-        dims = (tuple(per_input),) if isinstance(module, Call) else tuple(per_input)
+        dims = (tuple(per_input),) if isinstance(module, (Call, Narrowed)) else tuple(per_input)
     torch.onnx.export(
         module,
         tuple(inputs.values()),
@@ -233,40 +245,55 @@ def distance(a: list[list[np.ndarray]], b: list[list[np.ndarray]]) -> float:
     return max(float(np.abs(x.astype(np.float64) - y.astype(np.float64)).max()) for x, y in pairs)
 
 
-def record(family: Family, form: Form, out: pathlib.Path, half: bool = False) -> str:
-    """Exports and records; returns what was made, in words. `half`: the module itself in float16."""
-    name = f'{family.name}.{form.label}.{family.attention}.{form.shapes}' + ('.half' if half else '')
+def record(family: Family, form: Form, out: pathlib.Path, variant: str | None = None) -> str:
+    """Exports and records; returns what was made, in words. `variant`: `half` or `bf16`, the module itself in that type."""
+    name = '.'.join(filter(None, (family.name, form.label, family.attention, form.shapes, variant)))
     making = begin(out / name)
     try:
-        error = export_and_run(family, form, making, half)
+        error = export_and_run(family, form, making, variant)
         complete(making, out / name)
     finally:
         shutil.rmtree(making, ignore_errors=True)
-    return f'{name}: error {error:.1e}'
+    return f'{name}: ' + ('not run' if error is None else f'error {error:.1e}')
 
 
-def export_and_run(family: Family, form: Form, making: pathlib.Path, half: bool) -> float:
-    """Fills the folder; returns the largest difference between PyTorch and ONNX Runtime."""
+def export_and_run(family: Family, form: Form, making: pathlib.Path, variant: str | None) -> float | None:
+    """Fills the folder; returns the largest difference between PyTorch and ONNX Runtime, None where that cannot run it."""
     torch.manual_seed(SEED)
     module = with_random_weights(family.build())
-    seed = sum(making.name.encode())
-    example, *draws = batches(form.shapes, seed)
-    cast = (lambda t: t.half() if t.is_floating_point() else t) if half else (lambda t: t)
-    ready = lambda draw: {key: cast(value) for key, value in family.inputs(draw).items()}
-    module = module.half() if half else module
+    module = {None: lambda m: m, 'half': lambda m: m.half(), 'bf16': Narrowed}[variant](module)
+    example, *draws = batches(form.shapes, sum(making.name.encode()))
+
+    def inputs_of(draw: Draw) -> dict[str, Tensor]:
+        halved = lambda t: t.half() if variant == 'half' and t.is_floating_point() else t
+        return {key: halved(value) for key, value in family.inputs(draw).items()}
+
     path = str(making / 'model.onnx')
     with torch.no_grad():
-        export(module, ready(example), family, form, path)
-        inputs = [ready(draw) for draw in draws]
-        feeds = [{key: value.numpy() for key, value in one.items()} for one in inputs]
-        expected = [module(*one.values()) for one in inputs]
-    expected = [[v.numpy() for v in (one if isinstance(one, tuple) else (one,))] for one in expected]
+        export(module, inputs_of(example), family, form, path)
+        inputs = [inputs_of(draw) for draw in draws]
+        results = [module(*one.values()) for one in inputs]
+    feeds = [{key: value.numpy() for key, value in one.items()} for one in inputs]
+    expected = [[v.numpy() for v in (one if isinstance(one, tuple) else (one,))] for one in results]
     kept = input_names(path)
-    got = run(path, [{key: feed[key] for key in kept} for feed in feeds], family.outputs)
-    error = distance(expected, got)
+    try:
+        got = run(path, [{key: feed[key] for key in kept} for feed in feeds], family.outputs)
+    except Exception:
+        # No kernels for bfloat16 on the CPU. Anything else that does not run is no case.
+        if variant != 'bf16':
+            raise
+        got = None
+    error = None if got is None else distance(expected, got)
     scale = max(float(np.abs(v).max()) for one in expected for v in one)
-    if not half and not error <= 5e-5 * max(scale, 1):
+    if variant is None and not error <= 5e-5 * max(scale, 1):
         raise RuntimeError(f'the export differs from PyTorch by {error:.1e} of {scale:.1e}')
+    optional = {
+        'variant': variant,
+        'runs': False if got is None else None,
+        'expect': family.expect,
+        'options': family.options or None,
+        'max_multiply_adds': family.max_multiply_adds,
+    }
     info = {
         'family': family.name,
         'exporter': form.exporter,
@@ -276,11 +303,8 @@ def export_and_run(family: Family, form: Form, making: pathlib.Path, half: bool)
         'inputs': sorted(kept),
         'outputs': list(family.outputs),
         'export_error': error,
-        **({'variant': 'half'} if half else {}),
-        **({'expect': family.expect} if family.expect else {}),
-        **({'options': family.options} if family.options else {}),
-        **({'max_multiply_adds': family.max_multiply_adds} if family.max_multiply_adds else {}),
+        **{key: value for key, value in optional.items() if value is not None},
     }
-    # A module in half precision is judged by the runtime's own results: PyTorch rounds elsewhere.
-    write_case(making, info, feeds, got if half else expected, family.outputs)
+    # A module in fewer bits is judged by the runtime's own results: PyTorch rounds elsewhere.
+    write_case(making, info, feeds, expected if variant is None or got is None else got, family.outputs)
     return error

@@ -19,6 +19,8 @@ export interface CheckResult {
 export interface CaseResult extends Kind {
   readonly name: string;
   readonly mustBeRefused: boolean;
+  /** False: only compiled, for want of a runtime that runs the original. */
+  readonly runs: boolean;
   readonly checks: readonly CheckResult[];
 }
 

@@ -67,7 +67,14 @@ const main = async (): Promise<number> => {
     const found: CheckResult = { check, ...verdict };
     const last = results.at(-1);
     if (last?.name === test.name) results.splice(-1, 1, { ...last, checks: [...last.checks, found] });
-    else results.push({ name: test.name, ...test.kind, mustBeRefused: test.mustBeRefused, checks: [found] });
+    else
+      results.push({
+        name: test.name,
+        ...test.kind,
+        mustBeRefused: test.mustBeRefused,
+        runs: test.runs,
+        checks: [found],
+      });
   };
   const writeResults = (file: string): void => {
     const run: RunResult = { schema_version: 1, cases: results };

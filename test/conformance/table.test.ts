@@ -17,6 +17,7 @@ const made = (name: string, checks: readonly CheckResult[], rest: Partial<CaseRe
   exporter: 'ts',
   opset: 17,
   mustBeRefused: false,
+  runs: true,
   checks,
   ...rest,
 });
@@ -80,7 +81,13 @@ describe('the table', () => {
     ]);
     expect(cells(table, 'clip')[3]).toBe('refused (c)');
     expect(table).toContain('- (b) `not-understood`, 1 case');
+    expect(table).toContain('- d: reduction: crash');
     expect(table).toContain('7 models: 3 compile, 3 are refused, 1 are wrong.');
+  });
+
+  test('what could not be run is not called run', () => {
+    const narrow = supportTable([made('a', [ok('reduction')], { variant: 'bf16', runs: false })]);
+    expect(cells(narrow, 'vilt')[3]).toBe('yes, not run');
   });
 
   test('a later run of the same case takes the place of an earlier one', () => {

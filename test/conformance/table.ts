@@ -75,6 +75,9 @@ const plain = (text: string): string => {
   return short.replace(/[|*_<>`[\]]/g, (c) => `\\${c}`);
 };
 
+const wrongLine = ({ name, checks }: CaseResult): string =>
+  `- ${plain(`${name}: ${checks.flatMap((c) => (c.outcome === 'fail' ? [`${c.check}: ${c.text}`] : [])).join('; ')}`)}`;
+
 const percent = (share: number): string => {
   const value = 100 * share;
   return `${value < 0.01 ? '< 0.01' : value.toPrecision(2)} %`;
@@ -92,6 +95,7 @@ const cellOf = (results: readonly CaseResult[], reasons: Reasons): string => {
   const parts: string[] = [];
   if (compiles.length === results.length) parts.push(`yes${many}`);
   else if (compiles.length > 0) parts.push(`yes: ${compiles.length} of ${results.length}`);
+  if (compiles.some((r) => !r.runs)) parts.push('not run');
   if (parity.length > 0) parts.push(`parity ${percent(Math.max(...parity))}`);
   if (refused.length > 0) parts.push(`refused${refused.length === results.length ? many : ''} (${letters})`);
   if (wrong.length > 0) parts.push(`**WRONG: ${wrong.length}**`);
@@ -132,12 +136,13 @@ export const supportTable = (all: readonly CaseResult[]): string => {
         const [first] = group;
         return row(`${first?.family}${first?.attention === 'sdpa' ? ' (sdpa)' : ''}`, group);
       });
+  const wrong = results.filter((r) => fateOf(r) === 'wrong');
   const count = (fate: Fate): number => results.filter((r) => fateOf(r) === fate).length;
   return [
     `${results.length} models: ${count('compiles')} compile, ${count('refused')} are refused, ${count('wrong')} are wrong.`,
     '"yes": identity and reduction passed; the number in brackets says on how many models (shapes, opsets and variants of',
-    'one column); "parity": the largest error against the published reducers, as a share of what they change; an empty',
-    'cell was not tried.',
+    'one column); "not run": compiled, but no runtime at hand has the kernels; "parity": the largest error against the',
+    'published reducers, as a share of what they change; an empty cell was not tried.',
     '',
     `| ${['model', 'exporter and opsets', ...used].join(' | ')} |`,
     `| ${['model', 'exporter and opsets', ...used].map(() => '---').join(' | ')} |`,
@@ -147,6 +152,7 @@ export const supportTable = (all: readonly CaseResult[]): string => {
     'Refused:',
     '',
     ...reasons.lines(),
+    ...(wrong.length === 0 ? [] : ['', 'Wrong:', '', ...wrong.map(wrongLine)]),
   ].join('\n');
 };
 

@@ -2,7 +2,7 @@
  * The labels lane tracing puts on axes: which modality's tokens lie along an axis, in which order, and whether a
  * reduction has already shortened them. Only the data and how two labels meet; `lanes.ts` moves them over operators.
  */
-import { dimText, dimValue, productOf, sameDim, sumDims, type Dim } from './dim.ts';
+import { addDims, constDim, dimText, dimValue, productOf, sameDim, sumDims, type Dim } from './dim.ts';
 
 export type LaneName = 'text' | 'image' | 'other';
 
@@ -91,6 +91,26 @@ const merge = (a: Segment, b: Segment): { segment: Segment; fault?: string } => 
   return { segment: a, fault: `joins ${a.lane} tokens with ${b.lane} tokens, one to one` };
 };
 
+/** Runs side by side that are nobody's came to be one: cut again where the other side has its borders. */
+const cutAlong = (coarse: readonly Segment[], fine: readonly Segment[]): readonly Segment[] | undefined => {
+  const pieces: Segment[] = [];
+  for (const run of coarse) {
+    const loose = run.lane === 'other' && run.version === '';
+    let covered = constDim(0);
+    for (
+      let next = fine[pieces.length];
+      next !== undefined && !sameDim(covered, run.length);
+      next = fine[pieces.length]
+    ) {
+      if (!sameDim(next.length, run.length) && (!loose || next.version !== '')) return undefined;
+      covered = addDims(covered, next.length);
+      pieces.push({ ...run, length: next.length });
+    }
+    if (!sameDim(covered, run.length)) return undefined;
+  }
+  return pieces.length === fine.length ? pieces : undefined;
+};
+
 const meetTokens = (a: readonly Segment[], b: readonly Segment[]): { tokens: readonly Segment[]; fault?: string } => {
   if (a.length === b.length) {
     const merged = a.map((segment, i) => merge(segment, b[i] as Segment));
@@ -101,6 +121,8 @@ const meetTokens = (a: readonly Segment[], b: readonly Segment[]): { tokens: rea
   }
   // The finer label tells more, as long as the coarser one has no claim of its own.
   const [fine, coarse] = a.length > b.length ? [a, b] : [b, a];
+  const cut = cutAlong(coarse, fine);
+  if (cut !== undefined) return meetTokens(fine, cut);
   const [only] = coarse;
   const loose =
     coarse.length === 1 && only !== undefined && (only.weak === true || only.lane === 'other') && only.version === '';

@@ -13,7 +13,11 @@ export const tokenReduce: ShapeRule = (c) => {
   if (batch === undefined || length === undefined || width === undefined) return gap('its tokens have too few axes');
   const keep = contentsOf(c, 6)?.values[0];
   const merge = contentsOf(c, 7)?.values[0];
-  const left = keep === undefined || merge === undefined ? c.unknown(0, 1) : subDims(keep, merge);
+  // Open lengths get a name: counts of counts of counts would no longer be told equal.
+  const left =
+    keep === undefined || merge === undefined
+      ? c.unknown(0, 1)
+      : c.symbols.renamed(c.node.outputs[0] ?? '', subDims(keep, merge));
   return [
     { dataType: typeOf(c, 0), dims: [batch, left, width] },
     { dataType: typeOf(c, 4), dims: [batch, left] },

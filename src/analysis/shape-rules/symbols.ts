@@ -27,6 +27,8 @@ export interface Symbols {
   readonly declared: (name: string) => Dim;
   /** A size (at least 0) that depends on the data. The same name gives the same symbol. */
   readonly unknown: (name: string) => Dim;
+  /** A computed size (at least 1) under a name of its own, so that what is computed from it stays short. */
+  readonly renamed: (name: string, dim: Dim) => Dim;
   /** Any other function of integers. `bounds` as far as they are known. */
   readonly expression: (
     op: string,
@@ -191,7 +193,7 @@ export const makeSymbols = (): Symbols => {
     return numbers.every((n) => n !== undefined) ? compute(...numbers) : undefined;
   };
 
-  const named = (kind: string, name: string, definition: Pick<Definition, 'bounds' | 'vagueness'>): Dim => {
+  const named = (kind: string, name: string, definition: Omit<Definition, 'key' | 'whole'>): Dim => {
     const symbol = cleaned(name);
     const dim = define(symbol, { key: `${kind}:${name}`, whole: true, ...definition });
     if (symbol !== name) spelled.set([...dim.terms.keys()][0] ?? symbol, name);
@@ -201,6 +203,12 @@ export const makeSymbols = (): Symbols => {
   return {
     declared: (name) => named('declared', name, { bounds: { lo: 1, hi: Infinity }, vagueness: 1 }),
     unknown: (name) => named('unknown', name, { bounds: { lo: 0, hi: Infinity }, vagueness: 3 }),
+    renamed: (name, dim) => {
+      if (dimValue(dim) !== undefined) return dim;
+      const bounds = { lo: Math.max(boundsOf(dim).lo, 1), hi: Infinity };
+      const vague = Math.max(2, vagueness(dim)) as 2 | 3;
+      return named('renamed', name, { bounds, vagueness: vague, operands: [dim], compute: (v) => v });
+    },
     expression,
     floorDiv,
     ceilDiv: (a, b) => negated(floorDiv(negated(a), b)),

@@ -14,7 +14,7 @@ import * as say from '../src/diagnostics/messages.ts';
 import type { PlannedSite, Semantics } from '../src/reduction/plan.ts';
 import type { LanePlan, ResolvedPlan, SitePlan } from '../src/reduction/site-plan.ts';
 import { planLane } from './planning/lanes.ts';
-import { findReads, type Wanted } from './planning/reads.ts';
+import { asksForImage, findReads, refuseOtherThanFirst, type Wanted } from './planning/reads.ts';
 
 export interface PlanRequest {
   readonly semantics: Semantics;
@@ -25,6 +25,13 @@ export interface PlanRequest {
 
 const sitesAt = (u: Understanding, layer: number): readonly ReductionSite[] => {
   const found = u.sites[layer];
+  const numbered = u.layers.find((l) => l.layer === layer);
+  if (found?.length === 0 && numbered !== undefined)
+    throw new CompileError(
+      say.layerNotReducible(layer, 'no text attends to an image in it, so nothing scores the image', {
+        node: numbered.imageToText[0]?.product.name ?? '',
+      }),
+    );
   if (found === undefined)
     throw new CompileError(
       say.layerOutOfRange(
@@ -59,11 +66,13 @@ export const resolvePlan = (u: Understanding, request: PlanRequest, report: Repo
     const { site, planned } = one;
     const lanes = lanesAfter(u.model, u.hints, shorteningsOf(plans.flatMap((p) => p.lanes)));
     const planning = { model: u.model, semantics, ends, lanes, lengths };
-    const image = planned.prune + planned.merge > 0 ? planLane(planning, one, 'image', site.image) : undefined;
+    const image = asksForImage(planned, semantics) ? planLane(planning, one, 'image', site.image) : undefined;
+    // Whether the image loses anything decides in `pumer` whether the text does.
+    const untold = semantics === 'pumer' && image?.counts.kind === 'runtime';
     let text: LanePlan | undefined;
     if (mergesText && planned.mergeText > 0) {
       if (semantics === 'pumer' && image === undefined) text = undefined;
-      else if (!('why' in site.text)) text = planLane(planning, one, 'text', site.text);
+      else if (!('why' in site.text)) text = planLane(planning, one, 'text', site.text, untold);
       else if (request.textExplicit)
         throw new CompileError(say.textMergeRefused(`layer ${planned.layer}: ${site.text.why}`));
       else report.diagnostics.push(say.textLaneNotReducible(planned.layer, site.text.why));
@@ -74,10 +83,7 @@ export const resolvePlan = (u: Understanding, request: PlanRequest, report: Repo
     else plans.push({ layer: planned.layer, ratios: planned, scoring: site.scoring, lanes: both });
   }
   const lanes = lanesAfter(u.model, u.hints, shorteningsOf(plans.flatMap((p) => p.lanes)));
-  return {
-    semantics,
-    sites: plans,
-    lanes,
-    reads: shortenedReads(u.model, lanes, (v) => shapesOf(u.model).of(v)?.dims),
-  };
+  const reads = shortenedReads(u.model, lanes, (v) => shapesOf(u.model).of(v)?.dims);
+  if (semantics === 'pumer') refuseOtherThanFirst(reads);
+  return { semantics, sites: plans, lanes, reads };
 };

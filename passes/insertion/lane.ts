@@ -2,6 +2,7 @@
  * Writes one TokenReduce call: its metric, protected positions, counts and weights; records the lane's new state.
  */
 import { axisDim, type Segment } from '../../src/analysis/labels.ts';
+import { hidesNothing } from '../../src/analysis/mask-facts.ts';
 import { shapesOf } from '../../src/analysis/shapes.ts';
 import type { Emitter } from '../../src/graph/emit.ts';
 import { DataType, type ValueName } from '../../src/graph/model.ts';
@@ -23,20 +24,26 @@ import {
 } from './session.ts';
 import { originalWeight } from './weights.ts';
 
+/** `prune`: an image lane's round(p n), where only a run can tell it. */
 const weightOf = (
   s: Insertion,
+  e: Emitter,
   tokens: readonly Segment[],
   index: number,
   attention: LanePlan['site']['keys'],
+  prune: ValueName | undefined,
 ): { weight: ValueName; mask: number; steps: readonly Step[] } => {
   const segment = tokens[index] as Segment;
+  const mayIdle = s.plan.semantics === 'pumer' && prune !== undefined;
   const state = s.states.get(segment.version);
-  if (segment.version !== '' && state !== undefined) return state;
-  return {
-    weight: originalWeight(s, attention, attention.keyTokens, index),
-    mask: maskOf(s, attention).number,
-    steps: [],
-  };
+  const { mask, steps } =
+    segment.version !== '' && state !== undefined ? state : { mask: maskOf(s, attention).number, steps: [] };
+  const own = state?.weight ?? originalWeight(s, attention, attention.keyTokens, index, { maskedImage: mayIdle });
+  if (!mayIdle || mask === hidesNothing) return { weight: own, mask, steps };
+  // The image mask becomes all ones behind a site (rule 5), unless the site does nothing (rule 6).
+  const weight = e.op('Where', [e.op('Equal', [prune, e.int64(0)]), own, e.float(1)]);
+  s.settled.written.add(weight);
+  return { weight, mask, steps };
 };
 
 /** Keys averaged over heads, float32 [B, n, d], from keys [B, H, d, Lk]. */
@@ -101,8 +108,8 @@ export const reduceLane = (
   const keyTokens = plannedTokens(s, plan.site.keys, 'key');
   const keyIndex = keyTokens.findIndex((t) => t.lane === plan.lane);
   const length = lengthOf(s, keyTokens[keyIndex] as Segment);
-  const { weight, mask, steps } = weightOf(s, keyTokens, keyIndex, plan.site.keys);
   const { keep, merge, prune } = countsOf(s, e, site, plan, length, imagePrune);
+  const { weight, mask, steps } = weightOf(s, e, keyTokens, keyIndex, plan.site.keys, prune);
   const inputs = tokenReduceInputList({
     tokens: cutSegment(s, e, stream, 1, layout, index),
     attention: rows ?? e.constant(floatTensor([1, 1, 1, 1], [0])),

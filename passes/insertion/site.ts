@@ -2,15 +2,15 @@
  * Writes one site: cuts the lanes out of their stream, one TokenReduce call a lane, puts the stream together again
  * and hands it to its readers.
  */
+import { valuesAfter } from '../../src/analysis/dependencies.ts';
 import { tokensOf, type Segment } from '../../src/analysis/labels.ts';
-import { invariant } from '../../src/support/assert.ts';
 import type { ValueName } from '../../src/graph/model.ts';
 import type { LanePlan, SitePlan } from '../../src/reduction/site-plan.ts';
 import { reduceLane } from './lane.ts';
 import { carryMasks } from './masks.ts';
 import { saliencyRows, type SaliencySource } from './saliency.ts';
 import { cutSegment, plannedTokens, type Insertion, type LaneState } from './session.ts';
-import { originalWeight } from './weights.ts';
+import { allOnes, originalWeight } from './weights.ts';
 
 /** The stream as this site sees it: an earlier site may already feed the use it is seen through. */
 const streamValue = (s: Insertion, plan: LanePlan): ValueName => {
@@ -24,12 +24,22 @@ const rowWeights = (s: Insertion, site: SitePlan): ValueName => {
   const text = rows.find((t) => t.lane === 'text') as Segment;
   if (text.version !== '') return (s.states.get(text.version) as LaneState).weight;
   // A cross-attention has no text keys: the text layer's own attention, or the last one before, knows the mask.
-  const before = s.u.attentions.slice(0, s.u.attentions.indexOf(site.scoring) + 1).reverse();
-  const candidates = [site.scoring, ...site.lanes.filter((l) => l.lane === 'text').map((l) => l.site.keys), ...before];
-  const hasText = candidates.find((a) => a.keyTokens.some((t) => t.lane === 'text')) ?? site.scoring;
-  const index = hasText.keyTokens.findIndex((t) => t.lane === 'text');
-  invariant(index >= 0, 'no attention has text keys');
-  return originalWeight(s, hasText, hasText.keyTokens, index);
+  const { attentions } = s.u;
+  const at = attentions.indexOf(site.scoring);
+  const ahead = valuesAfter(s.u.model, [site.scoring.context]);
+  // Or one behind, if its mask does not come from there.
+  const behind = attentions.slice(at + 1).filter((a) => a.mask === undefined || !ahead.has(a.mask.value));
+  const candidates = [
+    site.scoring,
+    ...site.lanes.filter((l) => l.lane === 'text').map((l) => l.site.keys),
+    ...attentions.slice(0, at).reverse(),
+    ...behind,
+  ];
+  const hasText = candidates.find((a) => a.keyTokens.some((t) => t.lane === 'text'));
+  const index = hasText?.keyTokens.findIndex((t) => t.lane === 'text') ?? -1;
+  // Where nothing attends to text, nothing hides any of it.
+  if (hasText === undefined) return allOnes(s, site.scoring, text);
+  return originalWeight(s, hasText, hasText.keyTokens, index, { rows: site.scoring });
 };
 
 /** Writes all lanes of one site. Lanes that share a stream are put back in the stream's order. */

@@ -15,9 +15,13 @@ import { cutSegment, lengthOf, maskOf, once, sizeValue, type Insertion } from '.
 export const batchOf = (s: Insertion, attention: Attention): ValueName =>
   once(s, `batch:${attention.key}`, () => s.emitter('lengths').length(attention.key, 0));
 
-/** All ones [B, n]. */
-const ones = (s: Insertion, e: Emitter, attention: Attention, segment: Segment): ValueName =>
-  e.op('Expand', [e.floats([1]), e.concat([batchOf(s, attention), sizeValue(e, lengthOf(s, segment))], 0)]);
+/** All ones [B, n], for as many rows as `attention` has. */
+export const allOnes = (s: Insertion, attention: Attention, segment: Segment): ValueName =>
+  once(s, `ones:${attention.key}:${segment.lane}${dimText(segment.length)}:${segment.version}`, () => {
+    const e = s.emitter('weights');
+    const shape = e.concat([batchOf(s, attention), sizeValue(e, lengthOf(s, segment))], 0);
+    return e.op('Expand', [e.floats([1]), shape]);
+  });
 
 /** float32 [B or 1, Lk]: 1 for keys the mask shows, 0 for hidden ones (multiplicative masks in `pumer`: as they are). */
 const shownKeys = (s: Insertion, e: Emitter, attention: Attention, mask: MaskFacts): ValueName => {
@@ -40,24 +44,32 @@ const shownKeys = (s: Insertion, e: Emitter, attention: Attention, mask: MaskFac
   return s.plan.semantics === 'pumer' ? number : e.cast(e.op('Greater', [number, e.float(0)]), DataType.FLOAT);
 };
 
+export interface WeightChoices {
+  /** Whose batch it is, where not the attention's own. */
+  readonly rows?: Attention;
+  /** The image's own mask in `pumer` too: a site that turns out to do nothing leaves it as it is. */
+  readonly maskedImage?: boolean;
+}
+
 /** Weights [B, n] of one original lane among the keys of an attention. */
 export const originalWeight = (
   s: Insertion,
   attention: Attention,
   tokens: readonly Segment[],
   index: number,
+  { rows = attention, maskedImage = false }: WeightChoices = {},
 ): ValueName => {
   const segment = tokens[index] as Segment;
   const mask = maskOf(s, attention);
-  const allOnes = mask.number === hidesNothing || (s.plan.semantics === 'pumer' && segment.lane === 'image');
+  if (mask.number === hidesNothing || (s.plan.semantics === 'pumer' && segment.lane === 'image' && !maskedImage))
+    return allOnes(s, rows, segment);
   const layout = tokens.map((t) => `${t.lane}${dimText(t.length)}`).join();
-  return once(s, `weight:${allOnes ? `ones:${attention.key}` : mask.number}:${layout}:${index}`, () => {
+  return once(s, `weight:${mask.number}:${layout}:${index}`, () => {
     const e = s.emitter('weights');
-    if (allOnes) return ones(s, e, attention, segment);
     const shown = once(s, `shown:${mask.number}`, () => shownKeys(s, e, attention, mask));
     // The mask still has its original layout: cut it by the original lengths.
     const original = attention.keyTokens;
     const cut = cutSegment(s, e, shown, 1, original, index);
-    return e.op('Expand', [cut, e.concat([batchOf(s, attention), sizeValue(e, lengthOf(s, segment))], 0)]);
+    return e.op('Expand', [cut, e.concat([batchOf(s, rows), sizeValue(e, lengthOf(s, segment))], 0)]);
   });
 };

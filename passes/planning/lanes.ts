@@ -26,9 +26,10 @@ const laneCounts = (
   planned: PlannedSite,
   semantics: Semantics,
   ends: Ends,
+  untold: boolean,
 ): LaneCounts => {
   const tokens = length && dimValue(length);
-  if (tokens === undefined) return { kind: 'runtime' };
+  if (tokens === undefined || untold) return { kind: 'runtime' };
   const rule = { semantics, protectedCount: ends.start + ends.end };
   const counts =
     lane === 'image'
@@ -51,12 +52,16 @@ export interface LanePlanning {
   readonly lengths: Map<string, Dim | undefined>;
 }
 
-/** Undefined where the ratios remove nothing. Throws a CompileError where the lane is not laid out as needed. */
+/**
+ * Undefined where the ratios remove nothing. `untold`: only a run can tell whether the site does anything.
+ * Throws a CompileError where the lane is not laid out as needed.
+ */
 export const planLane = (
   { model, semantics, ends, lanes, lengths }: LanePlanning,
   { planned, name }: Wanted,
   lane: Modality,
   at: LaneSite,
+  untold = false,
 ): LanePlan | undefined => {
   const product = lanes.of(at.keys.product.outputs[0] ?? '');
   const run = runOf(tokensOf(product?.[product.length - 1]), lane);
@@ -90,7 +95,7 @@ export const planLane = (
       }),
     );
   const length = lengths.has(run.version) ? lengths.get(run.version) : run.length;
-  const counts = laneCounts(lane, length, planned, semantics, ends[lane]);
+  const counts = laneCounts(lane, length, planned, semantics, ends[lane], untold);
   if (!removes(counts)) return undefined;
   const after = `${name}:${lane}`;
   const left = counts.kind === 'static' ? counts.keep - counts.merge : undefined;

@@ -28,11 +28,20 @@ export interface Ends {
 /** More protected tokens than this at one end of a lane are refused: the lane would hardly be shortened. */
 const protectedLimit = 16;
 
-/** Everything that reads the lanes by position if all wanted sites shorten both. */
-const readsOf = (u: Understanding, wanted: readonly Wanted[], textToo: boolean): readonly LaneRead[] => {
-  const shortenings = wanted.flatMap(({ site, name }): Shortening[] => {
-    const lanes: [Modality, LaneSite][] = [['image', site.image]];
-    if (textToo && !('why' in site.text)) lanes.push(['text', site.text]);
+/** In `pumer` a site that prunes nothing does nothing at all (rule 6). */
+export const asksForImage = ({ prune, merge }: PlannedSite, semantics: Semantics): boolean =>
+  semantics === 'pumer' ? prune > 0 : prune + merge > 0;
+
+/** Everything that reads the lanes by position if all wanted sites shorten what they are asked to. */
+const readsOf = (
+  u: Understanding,
+  wanted: readonly Wanted[],
+  semantics: Semantics,
+  textToo: boolean,
+): readonly LaneRead[] => {
+  const shortenings = wanted.flatMap(({ site, planned, name }): Shortening[] => {
+    const lanes: [Modality, LaneSite][] = asksForImage(planned, semantics) ? [['image', site.image]] : [];
+    if (textToo && planned.mergeText > 0 && !('why' in site.text)) lanes.push(['text', site.text]);
     return lanes.flatMap(([lane, { stream }]) =>
       stream.uses.map(({ node, input }) => ({ node, input, lane, version: `${name}:${lane}` })),
     );
@@ -48,8 +57,19 @@ const refuseRead = (read: LaneRead, reason: string): never => {
   );
 };
 
+/** In `pumer` nothing is protected: position 0 stays position 0, any other read of a shortened lane is refused (rule 7). */
+export const refuseOtherThanFirst = (reads: readonly LaneRead[]): void => {
+  for (const read of reads)
+    if (read.kind === 'position' && read.at.offset !== 0 && read.tokens[read.at.segment]?.version !== '')
+      refuseRead(
+        read,
+        `position ${read.at.offset} of a lane shortened with --semantics pumer; only position 0 stays meaningful`,
+      );
+};
+
 /** How many tokens at either end of a lane are read; refuses reads nobody can follow. */
 const protectedEnds = (reads: readonly LaneRead[], lane: Modality, semantics: Semantics): Ends => {
+  if (semantics === 'pumer') return { start: 0, end: 0 };
   let start = 0;
   let end = 0;
   for (const read of reads) {
@@ -58,14 +78,6 @@ const protectedEnds = (reads: readonly LaneRead[], lane: Modality, semantics: Se
     const segment = read.tokens[read.at.segment];
     if (segment?.lane !== lane || segment.version === '') continue;
     const { offset } = read.at;
-    if (semantics === 'pumer') {
-      if (offset !== 0)
-        refuseRead(
-          read,
-          `position ${offset} of a lane shortened with --semantics pumer; only position 0 stays meaningful`,
-        );
-      continue;
-    }
     const size = dimValue(segment.length);
     const fromEnd = offset < 0 ? -offset : size === undefined ? Infinity : size - offset;
     if (offset >= 0 && offset < fromEnd) start = Math.max(start, offset + 1);
@@ -91,7 +103,7 @@ export const findReads = (
   report: Report,
 ): ReadFindings => {
   const textWanted = wanted.some(({ planned }) => planned.mergeText > 0);
-  const first = readsOf(u, wanted, textWanted);
+  const first = readsOf(u, wanted, semantics, textWanted);
   const fixed = textWanted ? first.find((r) => r.kind === 'text-data') : undefined;
   if (fixed?.kind === 'text-data') {
     const why = `node "${fixed.event.node.name}" reads them at positions computed from "${fixed.index}"`;
@@ -99,7 +111,7 @@ export const findReads = (
     report.diagnostics.push(say.textLaneFixed(fixed.index, fixed.event.node.name));
   }
   const mergesText = textWanted && fixed === undefined;
-  const reads = mergesText || !textWanted ? first : readsOf(u, wanted, false);
+  const reads = mergesText || !textWanted ? first : readsOf(u, wanted, semantics, false);
   const image = protectedEnds(reads, 'image', semantics);
   return {
     mergesText,

@@ -135,9 +135,11 @@ const reduceRow = (input: ReduceInput, b: number): ReducedRow => {
   const sources = places.map((place) => even[place] as number);
   const into = places.map((place) => (best[place] as { destination: number }).destination);
 
-  // Output order: remaining sources, then destinations (pumer rule 3); original order (safe rule 3).
+  // Output order: remaining sources, then destinations (pumer rule 3); original order (safe rule 3), also of a lane
+  // that loses nothing (pumer rule 6).
   const remaining = even.filter((i) => !sources.includes(i));
-  const survivors = safe ? [...remaining, ...odd, ...setAside].sort((x, y) => x - y) : [...remaining, ...odd];
+  const survivors = [...remaining, ...odd, ...setAside];
+  if (safe || survivors.length === n) survivors.sort((x, y) => x - y);
 
   const outTokens: number[][] = [];
   const outWeight: number[] = [];

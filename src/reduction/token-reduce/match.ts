@@ -69,6 +69,12 @@ const emitInOriginalOrder = (
   return e.topK(key, kept, true).indices;
 };
 
+/** `pumer` rule 6: where a run finds nothing to remove, the lane stays in the order it came. */
+const emitUnlessIdle = (e: Emitter, inputs: TokenReduceInputs, kept: ValueName, survivors: ValueName): ValueName => {
+  const isWhole = e.op('Equal', [kept, e.length(inputs.weight, 1)]);
+  return e.op('Where', [isWhole, e.topK(survivors, kept, false).values, survivors]);
+};
+
 /**
  * Matches `candidates` [B, k] (positions, in matching order): even ones are sources, odd ones destinations; each
  * source's best destination is the one with the largest cosine; the `merge` sources with the best one merge. All ties
@@ -111,7 +117,12 @@ export const emitMatching = (
   const survivors =
     isProtected === undefined
       ? // Remaining sources in position order (never none: position 0 stays), then all destinations.
-        e.concat([e.gatherElements(even, e.topK(staying, e.op('Sub', [evens, inputs.merge]), false).values), odd], 1)
+        emitUnlessIdle(
+          e,
+          inputs,
+          kept,
+          e.concat([e.gatherElements(even, e.topK(staying, e.op('Sub', [evens, inputs.merge]), false).values), odd], 1),
+        )
       : emitInOriginalOrder(e, inputs.weight, e.concat([e.gatherElements(even, staying), odd], 1), isProtected, kept);
   return {
     sources: e.gatherElements(even, leaving),

@@ -8,15 +8,18 @@ import { dataReaders, isWrapper } from '../../src/analysis/number-types.ts';
 import { climbToProjection } from '../../src/analysis/projection.ts';
 import { inputsBehind, nodesBehind, valuesAfter } from '../../src/analysis/dependencies.ts';
 import { kindOf } from '../../src/analysis/layers.ts';
-import { afterNorm, residualSum } from '../../src/analysis/residual.ts';
+import { afterNorm, isNormOf, residualSum } from '../../src/analysis/residual.ts';
 import type { LaneSite, ReductionSite, SiteFault, SiteStrategy, TokenUse } from '../../src/analysis/sites.ts';
 import type { Attention } from '../../src/analysis/attention.ts';
 import type { Model } from '../../src/graph/model.ts';
 import { usesOf } from '../../src/graph/uses.ts';
 
-/** The text self-attention that reads `value` directly, before any FFN. */
+/** The text self-attention that reads `value`, perhaps normalised, before any FFN. */
 const selfAttentionOn = (model: Model, value: string, selves: readonly Attention[]): Attention | undefined =>
-  selves.find((a) => climbToProjection(model, a.key)?.input === value);
+  selves.find((a) => {
+    const read = climbToProjection(model, a.key)?.input;
+    return read !== undefined && isNormOf(model, read, value);
+  });
 
 /** The last text self-attention before the cross-attention asks its queries. */
 const selfAttentionBefore = (model: Model, cross: Attention, selves: readonly Attention[]): Attention | undefined =>
@@ -64,7 +67,8 @@ const imageSite = (
   );
   const isExempt = ({ node }: TokenUse): boolean =>
     exempt.has(node) ||
-    (isWrapper(node) && dataReaders(model, node.outputs[0] ?? '').every((reader) => exempt.has(reader.node)));
+    ((isWrapper(node) || node.op === 'Reshape') &&
+      dataReaders(model, node.outputs[0] ?? '').every((reader) => exempt.has(reader.node)));
   // Sizes read for this attention's own sake stay those of the full lane.
   const own = nodesBehind(model, cross.context);
   const uses = usesOf(model.graph)

@@ -5,6 +5,7 @@
 import type { Model, Node, ValueName } from '../graph/model.ts';
 import { intOf, intsOf } from '../graph/tensors.ts';
 import { usesOf } from '../graph/uses.ts';
+import { dimValue } from './dim.ts';
 import { isParameter, isWrapper } from './number-types.ts';
 import { productOf } from './projection.ts';
 import { matchReshape } from './reshape-map.ts';
@@ -26,6 +27,12 @@ const axisBefore = (model: Model, node: Node, input: ValueName, at: number): num
       const axis = intOf(node, 'axis', 0);
       const picks = shapes.of(node.inputs[1] ?? '')?.dims?.length === 0 && axis >= 0;
       return picks ? (at >= axis ? at + 1 : at) : undefined;
+    }
+    case 'Split':
+      return [at, at - (before?.length ?? 0)].includes(intOf(node, 'axis', 0)) ? undefined : at;
+    case 'Squeeze': {
+      const [only, ...more] = intsOf(node, 'axes') ?? shapes.of(node.inputs[1] ?? '')?.ints?.values.map(dimValue) ?? [];
+      return only !== undefined && only >= 0 && more.length === 0 ? (at >= only ? at + 1 : at) : undefined;
     }
     case 'Add':
     case 'Mul':

@@ -2,10 +2,12 @@
  * What an attention's mask says, proven from the graph: that it hides keys, the same ones from every query and head,
  * and which number hidden scores get. Anything else (position biases, causal masks) is a reason to refuse.
  */
-import type { Model } from '../graph/model.ts';
+import type { Model, ValueName } from '../graph/model.ts';
+import { constantTensor, usesOf } from '../graph/uses.ts';
+import { memoised } from '../support/memo.ts';
 import type { Attention } from './attention.ts';
 import { contentsOf } from './contents.ts';
-import { dimValue } from './dim.ts';
+import { dimValue, sameDim } from './dim.ts';
 import { shapesOf } from './shapes.ts';
 import { valueNumbers } from './value-numbers.ts';
 
@@ -26,6 +28,39 @@ export interface MaskFault {
 /** The number of every mask that provably shows all keys, and of no mask at all. */
 export const hidesNothing = -1;
 
+const elementwise = new Set('Add Sub Mul Div Not And Or Equal Greater Less Where Cast Identity Unsqueeze'.split(' '));
+
+/**
+ * Equal for masks that hold the same for every key, however many queries they are laid out for. Only for masks that
+ * are the same for all queries and heads.
+ */
+const maskNumbers: (model: Model) => (value: ValueName) => number = memoised((model) => {
+  const uses = usesOf(model.graph);
+  const shapes = shapesOf(model);
+  const known = new Map<string, number>();
+  const keyOf = (value: ValueName): string => {
+    const node = uses.producer(value);
+    const [input = ''] = node?.inputs ?? [];
+    const [before, after] = [input, value].map((v) => shapes.of(v)?.dims?.at(-1));
+    if (node?.op === 'Expand' && node.domain === '' && before !== undefined && after && sameDim(before, after))
+      return keyOf(input);
+    const number = valueNumbers(model)(value);
+    if (node === undefined || node.domain !== '' || !elementwise.has(node.op) || isMaskConstant(model, value))
+      return `${number}`;
+    const attrs = JSON.stringify(node.attrs, (_, v: unknown) => (typeof v === 'function' ? undefined : v));
+    return `${node.op}(${node.inputs.map((v) => keyOf(v)).join()};${attrs})`;
+  };
+  return (value) => {
+    const key = keyOf(value);
+    const number = known.get(key) ?? known.size;
+    known.set(key, number);
+    return number;
+  };
+});
+
+const isMaskConstant = (model: Model, value: ValueName): boolean =>
+  shapesOf(model).of(value)?.ints !== undefined || constantTensor(model, value) !== undefined;
+
 const noMask: MaskFacts = { kind: 'none', number: hidesNothing, manyRows: false };
 
 export const maskFactsOf = (model: Model, attention: Attention): MaskFacts | MaskFault => {
@@ -43,7 +78,7 @@ export const maskFactsOf = (model: Model, attention: Attention): MaskFacts | Mas
   };
   if (!fromEnd(3).uniform) return { fault: `its mask "${mask.value}" differs between heads` };
   if (!fromEnd(2).uniform) return { fault: `its mask "${mask.value}" differs between queries` };
-  const number = valueNumbers(model)(mask.value);
+  const number = maskNumbers(model)(mask.value);
   const manyRows = !fromEnd(2).one;
   if (mask.kind === 'multiplicative') {
     if (contents?.among?.every((v) => v === 0 || v === 1) !== true)
@@ -52,7 +87,10 @@ export const maskFactsOf = (model: Model, attention: Attention): MaskFacts | Mas
     return { kind: 'multiplicative', number: showsAll ? hidesNothing : number, manyRows };
   }
   if (mask.kind === 'where') {
-    if (mask.fill !== undefined && mask.fill <= -100) return { kind: 'where', number, minimum: mask.fill, manyRows };
+    const hidden = Number(mask.paddedWhen);
+    const showsAll = contents?.among?.every((v) => v !== hidden) === true;
+    if (mask.fill !== undefined && mask.fill <= -100)
+      return { kind: 'where', number: showsAll ? hidesNothing : number, minimum: mask.fill, manyRows };
     return { fault: `its mask fills ${mask.fill} in, which hides nothing` };
   }
   const among = contents?.among;

@@ -4,7 +4,9 @@
  */
 import type { Model, Node, ValueName } from '../graph/model.ts';
 import { usesOf } from '../graph/uses.ts';
+import { sameDim } from './dim.ts';
 import { isFixed, isParameter, isWrapper, type Reader } from './number-types.ts';
+import { shapesOf } from './shapes.ts';
 
 const movers = new Set(['Transpose', 'Reshape', 'Squeeze', 'Unsqueeze', 'Gather', 'Split', 'Slice']);
 
@@ -30,11 +32,19 @@ export const productOf = (model: Model, node: Node): ValueName | undefined => {
 export interface Projection {
   /** The product with the weights. */
   readonly node: Node;
-  /** The value it projects, before any cast or quantisation. */
+  /** The value it projects, before any cast, quantisation or flattening. */
   readonly input: ValueName;
   /** Where that value is read for it: by the product itself or by the first cast or quantiser in front. */
   readonly use: Reader;
 }
+
+/** A Reshape that lays the rows of all batches under one another for a Gemm. */
+const flattens = (model: Model, node: Node): boolean => {
+  const [before, after] = [node.inputs[0], node.outputs[0]].map((v) => shapesOf(model).of(v ?? '')?.dims);
+  const [width, same] = [before?.[2], after?.[1]];
+  if (node.op !== 'Reshape' || node.domain !== '' || before?.length !== 3 || after?.length !== 2) return false;
+  return width !== undefined && same !== undefined && sameDim(width, same);
+};
 
 /** The product by fixed weights and what it projects; undefined where there is none. */
 export const climbToProjection = (model: Model, from: ValueName): Projection | undefined => {
@@ -42,7 +52,8 @@ export const climbToProjection = (model: Model, from: ValueName): Projection | u
   let found: { node: Node; use: Reader } | undefined;
   for (let value = from; ;) {
     const node = uses.producer(value);
-    const wraps = node !== undefined && isWrapper(node) && node.outputs[0] === value;
+    const passes = node !== undefined && (isWrapper(node) || (found?.node.op === 'Gemm' && flattens(model, node)));
+    const wraps = passes && node.outputs[0] === value;
     if (found !== undefined && !wraps) return { ...found, input: value };
     if (node === undefined) return undefined;
     const factor = found === undefined ? productOf(model, node) : undefined;

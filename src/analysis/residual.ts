@@ -3,7 +3,8 @@
  * models the LayerNorm behind it. That value is where a layer can be shortened.
  */
 import type { Model, Node, ValueName } from '../graph/model.ts';
-import { dataReaders, isParameter, unwrapped } from './number-types.ts';
+import { usesOf } from '../graph/uses.ts';
+import { dataReaders, isFixed, isParameter, isWrapper, unwrapped } from './number-types.ts';
 import { productOf } from './projection.ts';
 
 export interface Stopped {
@@ -75,4 +76,26 @@ export const afterNorm = (model: Model, sum: ValueName): ValueName => {
   const norm = only(model, sum, 'LayerNormalization') ?? only(model, sum, 'RMSNormalization');
   const normed = norm !== undefined && unwrapped(model, norm.inputs[0] ?? '') === sum ? norm.outputs[0] : undefined;
   return normed ?? decomposedNorm(model, sum) ?? sum;
+};
+
+const normalises = new Set(
+  'LayerNormalization RMSNormalization ReduceMean Sub Add Mul Div Pow Sqrt Reciprocal'.split(' '),
+);
+
+/** Whether `value` is `from` or made of it and constants alone, by the operators norms are written in. */
+export const isNormOf = (model: Model, value: ValueName, from: ValueName): boolean => {
+  const uses = usesOf(model.graph);
+  const open = [value];
+  for (const seen = new Set<ValueName>(); ;) {
+    const next = open.pop();
+    if (next === undefined) return seen.has(from);
+    if (seen.has(next)) continue;
+    seen.add(next);
+    if (next === from || isFixed(model, next)) continue;
+    const node = uses.producer(next);
+    const hands = node !== undefined && (isWrapper(node) || node.op === 'Reshape');
+    if (node === undefined || !(hands || (node.domain === '' && normalises.has(node.op)))) return false;
+    // What a Reshape or a quantiser is given besides are shapes and steps.
+    open.push(...(hands ? node.inputs.slice(0, 1) : node.inputs.filter((v) => v !== '')));
+  }
 };

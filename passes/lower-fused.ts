@@ -17,6 +17,8 @@ export interface LoweredNode {
   readonly node: Node;
   readonly parts: readonly Node[];
   readonly streams: readonly number[];
+  /** Its mask is a count of tokens for each row. */
+  readonly counts: boolean;
 }
 
 /** An operator that is left as it is. */
@@ -74,7 +76,7 @@ const lowerOne = (model: Model, editor: GraphEditor, node: Node, lowering: Lower
   const named = underOwnNames(node, parts, written);
   return named === undefined
     ? { node, why: 'one of its outputs is not known' }
-    : { node, parts: named, streams: lowering.streams };
+    : { node, parts: named, streams: lowering.streams, counts: c.dims(lowering.mask ?? -1)?.length === 1 };
 };
 
 /** Computed once a model; the same model where nothing can be lowered. */

@@ -12,6 +12,8 @@ import { inlineFunctions } from './inline-functions.ts';
 import { inlineMaps } from './inline-maps.ts';
 import { inlineReductions } from './inline-reductions.ts';
 import { ownWrappers } from './own-wrappers.ts';
+import type { LoweredModel } from './lower-fused.ts';
+import { raiseUntouched } from './raise-untouched.ts';
 import { removeUnused } from './remove-unused.ts';
 import { shareWrappers } from './share-wrappers.ts';
 
@@ -33,7 +35,9 @@ export const freeLengths = (scope: FreeingScope): readonly Pass[] => [
 ];
 
 /** After insertion and its proof. */
-export const tidy = (ops: 'function' | 'inline', semantics: Semantics): readonly Pass[] => [
+export const tidy = (ops: 'function' | 'inline', semantics: Semantics, lowered: LoweredModel): readonly Pass[] => [
+  removeUnused, // what insertion asked for in vain reads inside of operators
+  raiseUntouched(lowered), // fused operators whose parts are as they were
   dropStaleAnnotations, // while the calls still say where lengths change
   inlineMaps(semantics), // they were calls for the proof alone
   ...(ops === 'inline' ? [inlineReductions(semantics)] : []), // for tools that dislike functions

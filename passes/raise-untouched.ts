@@ -6,7 +6,7 @@
 import { GraphEditor } from '../src/graph/editor.ts';
 import type { Attr, Graph, Model, Node, ValueName } from '../src/graph/model.ts';
 import { usesOf } from '../src/graph/uses.ts';
-import { withGraph } from '../src/rewrite/pass.ts';
+import { withGraph, type Pass } from '../src/rewrite/pass.ts';
 import type { LoweredModel, LoweredNode } from './lower-fused.ts';
 
 const sameAttrs = (a: Readonly<Record<string, Attr>>, b: Readonly<Record<string, Attr>>): boolean =>
@@ -58,18 +58,22 @@ const isSame = (a: Graph, b: Graph): boolean =>
   a.constants.size === b.constants.size &&
   [...a.constants].every(([name, tensor]) => b.constants.get(name) === tensor);
 
-/** `model` is what became of `lowered.model`. */
-export const raiseUntouched = (model: Model, { original, lowered }: LoweredModel): Model => {
-  const editor = new GraphEditor(model.graph);
-  for (const one of lowered) {
-    const found = untouched(model, one);
-    const [first] = found?.parts ?? [];
-    if (found === undefined || first === undefined) continue;
-    const inputs = one.node.inputs.map((v) => found.entering.get(v) ?? v);
-    const same = inputs.every((v, i) => v === one.node.inputs[i]);
-    for (const part of found.parts) editor.removeNode(part);
-    editor.expandNode(first, [same ? one.node : { ...one.node, inputs }]);
-  }
-  const graph = editor.finish();
-  return withGraph(model, isSame(graph, original.graph) ? original.graph : graph);
-};
+/** For what became of `lowered.model`, what nobody reads removed. */
+export const raiseUntouched = ({ original, lowered }: LoweredModel): Pass => ({
+  name: 'raise-untouched',
+  summary: 'Put fused operators back where their parts were left as they are.',
+  run: (model) => {
+    const editor = new GraphEditor(model.graph);
+    for (const one of lowered) {
+      const found = untouched(model, one);
+      const [first] = found?.parts ?? [];
+      if (found === undefined || first === undefined) continue;
+      const inputs = one.node.inputs.map((v) => found.entering.get(v) ?? v);
+      const same = inputs.every((v, i) => v === one.node.inputs[i]);
+      for (const part of found.parts) editor.removeNode(part);
+      editor.expandNode(first, [same ? one.node : { ...one.node, inputs }]);
+    }
+    const graph = editor.finish();
+    return withGraph(model, isSame(graph, original.graph) ? original.graph : graph);
+  },
+});

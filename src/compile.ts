@@ -6,8 +6,8 @@ import { freeLengths, open, splitReaders, tidy } from '../passes/pipeline.ts';
 import { insertReductions } from '../passes/insert-reductions.ts';
 import { lowerFused, type LoweredModel } from '../passes/lower-fused.ts';
 import { resolvePlan } from '../passes/plan-sites.ts';
+import { paddingCounts } from '../passes/planning/padding-counts.ts';
 import { proveLanes } from '../passes/prove-lanes.ts';
-import { raiseUntouched } from '../passes/raise-untouched.ts';
 import { siteStrategies } from '../passes/strategies/index.ts';
 import { valuesAfter } from './analysis/dependencies.ts';
 import type { LaneHints } from './analysis/lane-births.ts';
@@ -81,14 +81,14 @@ export const compileModel = (original: Model, choices: CompileChoices): Compiled
   const seen = understandModel(original, choices.hints);
   if (seen.layers.length === 0) throw new CompileError(noCrossModal(seen));
   const understanding = freed(seen, report);
+  report.diagnostics.push(...paddingCounts(understanding, opened(original)));
   const { plan, textExplicit } = choosePlan(choices, understanding, report);
   const resolved = resolvePlan(understanding, { ...plan, textExplicit }, report);
   const inserted = insertReductions(understanding, resolved, choices);
   proveLanes(inserted.model, choices.hints, attentionPatterns, inserted.settled);
   if (resolved.sites.length === 0 && plan.sites.some((s) => s.prune + s.merge + s.mergeText > 0))
     report.diagnostics.push(say.nothingShortened());
-  const raised = raiseUntouched(inserted.model, opened(original));
-  const tidied = runPasses(raised, tidy(choices.ops, plan.semantics), report);
+  const tidied = runPasses(inserted.model, tidy(choices.ops, plan.semantics, opened(original)), report);
   // A model nothing was done to stays an ordinary one, to be compiled another day.
   if (resolved.sites.length === 0) return { model: tidied, plan, resolved, understanding, report };
   const metadata = new Map([

@@ -32,6 +32,8 @@ export interface Lowering {
   readonly op: string;
   /** Inputs of tokens, of which the operator takes any number: it may be put back on other values of them. */
   readonly streams: readonly number[];
+  /** The input that says which keys are seen. */
+  readonly mask?: number;
   readonly lower: (c: LoweringContext) => Written | Declined;
 }
 

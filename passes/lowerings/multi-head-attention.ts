@@ -36,6 +36,7 @@ const widthOf = (c: LoweringContext, input: number, heads: number): number => {
 export const multiHeadAttention: Lowering = {
   op: 'com.microsoft.MultiHeadAttention',
   streams: [0, 1, 2],
+  mask: 4,
   lower: declinable((c) => {
     const { e, node } = c;
     const type = floatType(c, 0);

@@ -61,6 +61,7 @@ export const attendPacked = (
 export const packedAttention: Lowering = {
   op: 'com.microsoft.Attention',
   streams: [0],
+  mask: 3,
   lower: declinable((c) => {
     const { e } = c;
     const type = floatType(c, 0);

@@ -12,6 +12,7 @@ import { attendPacked } from './packed-attention.ts';
 export const quantisedAttention: Lowering = {
   op: 'com.microsoft.QAttention',
   streams: [0],
+  mask: 5,
   lower: declinable((c) => {
     const { e } = c;
     if (c.type(3) !== DataType.FLOAT) decline('its scales are not float32');

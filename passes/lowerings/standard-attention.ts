@@ -69,6 +69,7 @@ const countMask = (c: LoweringContext, k: ValueName, type: DataType): readonly V
 export const standardAttention: Lowering = {
   op: 'Attention',
   streams: [0, 1, 2],
+  mask: 6,
   lower: declinable((c) => {
     const { e, node } = c;
     const type = floatType(c, 0);

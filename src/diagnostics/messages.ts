@@ -99,6 +99,15 @@ export const outputNotRestorable = (output: string, why: string): Diagnostic =>
     fix: inspectHint,
   });
 
+export const paddingIsCounted = (node: string, count: number): Diagnostic =>
+  note(
+    'padding-counted',
+    `the mask of "${node}"${count > 1 ? ` and ${count - 1} more` : ''} counts tokens from the first one on, image included: it is right only for text without padding, in this model as in the compiled one`,
+    {
+      fix: 'give text without padding, or fuse the model again with a raw attention mask (`use_raw_attention_mask`)',
+    },
+  );
+
 export const readNotAllowed = (lane: string, reason: string, at: Place): Diagnostic =>
   error('read-by-position', `${lane} tokens are read by position behind the reduction: ${reason}`, {
     at,

@@ -9,7 +9,7 @@ import { normalAxis } from '../../src/analysis/lane-rules/context.ts';
 import { CompileError } from '../../src/diagnostics/diagnostic.ts';
 import * as say from '../../src/diagnostics/messages.ts';
 import type { Emitter } from '../../src/graph/emit.ts';
-import type { Node, ValueName } from '../../src/graph/model.ts';
+import { DataType, type Node, type ValueName } from '../../src/graph/model.ts';
 import { intsOf, int64Tensor } from '../../src/graph/tensors.ts';
 import type { Segment } from '../../src/analysis/labels.ts';
 import { lengthOf, sizeValue, startOf, sumSizes, type Insertion, type Size } from './session.ts';
@@ -27,16 +27,15 @@ const newIndex = (s: Insertion, tokens: readonly Segment[], segment: number, off
   return sumSizes(s, [start, lengthOf(s, at), -(fromEnd ?? 1)]);
 };
 
-/** Replaces one axis' bounds of a Slice, whatever form its opset writes them in. */
-const rebound = (
-  s: Insertion,
-  e: Emitter,
-  node: Node,
-  axis: number,
-  rank: number,
-  from: Size,
-  to: Size | undefined,
-): Node => {
+interface Cut {
+  readonly from: Size;
+  /** Undefined: to the end. */
+  readonly to: Size | undefined;
+}
+
+/** Replaces bounds of a Slice on the axes given, whatever form its opset writes them in. */
+const rebound = (s: Insertion, e: Emitter, node: Node, rank: number, cuts: ReadonlyMap<number, Cut>): Node => {
+  // What the original says: earlier cuts of the same node are among `cuts`.
   const ints = (input: number): readonly number[] | undefined =>
     shapesOf(s.u.model)
       .of(node.inputs[input] ?? '')
@@ -45,35 +44,42 @@ const rebound = (
   const count = starts?.length ?? 1;
   const axes =
     intsOf(node, 'axes') ?? (node.inputs[3] ? ints(3) : undefined) ?? Array.from({ length: count }, (_, i) => i);
-  const at = axes.findIndex((a) => normalAxis(a, rank) === axis);
   const attr = intsOf(node, 'starts') !== undefined;
-  const vector = (input: number, name: 'starts' | 'ends', size: Size): ValueName =>
+  const wide = (value: ValueName): ValueName =>
+    shapesOf(s.u.model).of(value)?.dataType === DataType.INT64 ? value : e.cast(value, DataType.INT64);
+  const vector = (input: number, name: 'starts' | 'ends', sizeOf: (cut: Cut) => Size): ValueName =>
     e.concat(
-      axes.map((_, i) => {
-        if (i === at) return sizeValue(e, size);
-        return attr ? e.int64s([intsOf(node, name)?.[i] ?? 0]) : e.slice(node.inputs[input] ?? '', 0, i, i + 1);
+      axes.map((axis, i) => {
+        const cut = cuts.get(normalAxis(axis, rank));
+        if (cut !== undefined) return sizeValue(e, sizeOf(cut));
+        return attr ? e.int64s([intsOf(node, name)?.[i] ?? 0]) : e.slice(wide(node.inputs[input] ?? ''), 0, i, i + 1);
       }),
       0,
     );
+  const current = s.editor.current(node) ?? node;
   const inputs = [
-    node.inputs[0] ?? '',
-    vector(1, 'starts', from),
-    vector(2, 'ends', to ?? Number.MAX_SAFE_INTEGER),
+    current.inputs[0] ?? '',
+    vector(1, 'starts', (cut) => cut.from),
+    vector(2, 'ends', (cut) => cut.to ?? Number.MAX_SAFE_INTEGER),
     e.int64s(axes),
   ];
-  return { ...node, inputs: node.inputs[4] ? [...inputs, node.inputs[4]] : inputs, attrs: {} };
+  const steps = node.inputs[4] ? [wide(node.inputs[4])] : [];
+  return { ...current, inputs: [...inputs, ...steps], attrs: {} };
 };
 
-const remap = (s: Insertion, read: LaneRead): void => {
+const remap = (s: Insertion, read: LaneRead, cutsOf: (node: Node) => Map<number, Cut>): void => {
   const { node, axis } = read.event;
   const e = s.emitter('reads');
-  const current = s.editor.current(node) ?? node;
   const rank = s.plan.lanes.of(read.event.value)?.length ?? axis + 1;
+  const cut = (bounds: Cut): void => {
+    const cuts = cutsOf(node).set(normalAxis(axis, rank), bounds);
+    s.editor.replaceNode(node, rebound(s, e, node, rank, cuts));
+  };
   switch (read.kind) {
     case 'position': {
       const index = newIndex(s, read.tokens, read.at.segment, read.at.offset);
       if (read.slice) {
-        s.editor.replaceNode(node, rebound(s, e, current, axis, rank, index, sumSizes(s, [index, 1])));
+        cut({ from: index, to: sumSizes(s, [index, 1]) });
         return;
       }
       const dims = shapesOf(s.u.model).of(node.inputs[1] ?? '')?.ints?.dims ?? [];
@@ -89,7 +95,7 @@ const remap = (s: Insertion, read: LaneRead): void => {
     case 'border': {
       const last = read.to === read.tokens.length;
       const to = last ? undefined : startOf(s, read.tokens, read.to);
-      s.editor.replaceNode(node, rebound(s, e, current, axis, rank, startOf(s, read.tokens, read.from), to));
+      cut({ from: startOf(s, read.tokens, read.from), to });
       return;
     }
     case 'text-data':
@@ -103,8 +109,14 @@ const remap = (s: Insertion, read: LaneRead): void => {
 };
 
 export const remapReads = (s: Insertion): void => {
+  const cuts = new Map<Node, Map<number, Cut>>();
+  const cutsOf = (node: Node): Map<number, Cut> => {
+    const known = cuts.get(node) ?? new Map<number, Cut>();
+    cuts.set(node, known);
+    return known;
+  };
   for (const read of s.plan.reads) {
-    remap(s, read);
+    remap(s, read, cutsOf);
     for (const output of read.event.node.outputs) s.settled.remapped.add(output);
   }
 };

@@ -23,6 +23,12 @@ export const allOnes = (s: Insertion, attention: Attention, segment: Segment): V
     return e.op('Expand', [e.floats([1]), shape]);
   });
 
+/**
+ * What is added to the score of a key that counts. Hidden keys get a number of -100 at most; an input that should hold
+ * 0 and 1 and holds 0.9 gives something between, which hides as well.
+ */
+const shownAbove = -50;
+
 /** float32 [B or 1, Lk]: 1 for keys the mask shows, 0 for hidden ones (multiplicative masks in `pumer`: as they are). */
 const shownKeys = (s: Insertion, e: Emitter, attention: Attention, mask: MaskFacts): ValueName => {
   const value = attention.mask?.value ?? '';
@@ -39,8 +45,7 @@ const shownKeys = (s: Insertion, e: Emitter, attention: Attention, mask: MaskFac
   if (mask.kind === 'where')
     return e.cast(attention.mask?.paddedWhen === true ? e.op('Not', [row]) : row, DataType.FLOAT);
   const number = e.cast(row, DataType.FLOAT);
-  if (mask.kind === 'additive')
-    return e.cast(e.op('Greater', [number, e.float((mask.minimum ?? -2) / 2)]), DataType.FLOAT);
+  if (mask.kind === 'additive') return e.cast(e.op('Greater', [number, e.float(shownAbove)]), DataType.FLOAT);
   return s.plan.semantics === 'pumer' ? number : e.cast(e.op('Greater', [number, e.float(0)]), DataType.FLOAT);
 };
 

@@ -5,7 +5,8 @@
 import type { PatternContext } from '../../src/analysis/attention.ts';
 import { isWrapper } from '../../src/analysis/number-types.ts';
 import type { Node, Tensor, ValueName } from '../../src/graph/model.ts';
-import { readNumbers } from '../../src/graph/tensors.ts';
+import { intOf, readNumbers } from '../../src/graph/tensors.ts';
+import { dimValue, sameDim } from '../../src/analysis/dim.ts';
 import { constantTensor } from '../../src/graph/uses.ts';
 
 /** Follows casts and quantisation back to where a value is made. */
@@ -30,11 +31,18 @@ const isIdentity = (c: PatternContext, value: ValueName): boolean => {
     const constant = constantTensor(c.model, at);
     if (constant !== undefined) return isConstantIdentity(constant);
     const node = c.producer(at);
-    if (node === undefined || node.op === 'EyeLike') return node !== undefined;
-    if (node.op === 'Equal') return isRangeAgainstItself(c, node);
+    if (node === undefined) return false;
+    if (node.op === 'EyeLike') return intOf(node, 'k', 0) === 0;
+    if (node.op === 'Equal') return isSquare(c, at) && isRangeAgainstItself(c, node);
     if (!isWrapper(node) && !['Reshape', 'Unsqueeze', 'Expand'].includes(node.op)) return false;
     at = node.inputs[0] ?? '';
   }
+};
+
+/** A column against a row; a row against itself would be all ones. */
+const isSquare = (c: PatternContext, value: ValueName): boolean => {
+  const [rows, columns] = c.dims(value)?.slice(-2) ?? [];
+  return rows !== undefined && columns !== undefined && sameDim(rows, columns) && dimValue(rows) !== 1;
 };
 
 const isRangeAgainstItself = (c: PatternContext, node: Node): boolean =>

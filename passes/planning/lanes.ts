@@ -58,7 +58,7 @@ export interface LanePlanning {
  */
 export const planLane = (
   { model, semantics, ends, lanes, lengths }: LanePlanning,
-  { planned, name }: Wanted,
+  { site, planned, name }: Wanted,
   lane: Modality,
   at: LaneSite,
   untold = false,
@@ -68,6 +68,11 @@ export const planLane = (
   const stream = lanes.seenBy(at.stream.seenBy.node, at.stream.value);
   const streamRun = runOf(tokensOf(stream?.[1]), lane);
   const place = { node: at.keys.product.name };
+  const asking = lanes.of(site.scoring.product.outputs[0] ?? '');
+  if (lane === 'image' && runOf(tokensOf(asking?.[asking.length - 2]), 'text') === undefined)
+    throw new CompileError(
+      say.layerNotReducible(planned.layer, 'its text queries, which score the image, are not one run of tokens', place),
+    );
   if (run === undefined || product?.length !== 4)
     throw new CompileError(
       say.layerNotReducible(

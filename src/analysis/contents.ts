@@ -23,6 +23,7 @@ export interface Contents {
   readonly uniform: readonly boolean[];
 }
 
+const floats: ReadonlySet<number> = new Set([DataType.FLOAT, DataType.FLOAT16, DataType.BFLOAT16, DataType.DOUBLE]);
 const limit = 8;
 const among = (values: readonly number[]): readonly number[] | undefined => {
   const distinct = [...new Set(values.map((v) => v + 0))];
@@ -175,7 +176,10 @@ export const contentsOf: (model: Model) => (value: ValueName) => Contents | unde
       atLeast,
       uniform: set?.length === 1 ? axes.map(() => true) : uniform.map((u, axis) => u || (plain[axis] ?? false)),
     });
-    const fn = pointwise[node.op];
+    const whole = !floats.has(shapes.of(output)?.dataType ?? DataType.UNDEFINED);
+    const plainFn = pointwise[node.op];
+    // Integers are divided towards zero.
+    const fn = node.op === 'Div' && whole ? (a: number, b: number): number => Math.trunc(a / b) : plainFn;
     if (fn !== undefined) {
       const sets = node.inputs.map((v) => of(v)?.among);
       const uniform = broadcastUniform(node, outRank);

@@ -2,11 +2,12 @@
  * What an attention's mask says, proven from the graph: that it hides keys, the same ones from every query and head,
  * and which number hidden scores get. Anything else (position biases, causal masks) is a reason to refuse.
  */
-import type { Model, ValueName } from '../graph/model.ts';
+import { DataType, type Model, type ValueName } from '../graph/model.ts';
 import { constantTensor, usesOf } from '../graph/uses.ts';
 import { memoised } from '../support/memo.ts';
 import type { Attention } from './attention.ts';
 import { contentsOf } from './contents.ts';
+import { inputsBehind } from './dependencies.ts';
 import { dimValue, sameDim } from './dim.ts';
 import { shapesOf } from './shapes.ts';
 import { valueNumbers } from './value-numbers.ts';
@@ -63,6 +64,10 @@ const isMaskConstant = (model: Model, value: ValueName): boolean =>
 
 const noMask: MaskFacts = { kind: 'none', number: hidesNothing, manyRows: false };
 
+const floats: ReadonlySet<number> = new Set([DataType.FLOAT, DataType.FLOAT16, DataType.BFLOAT16, DataType.DOUBLE]);
+const isFloatInput = (model: Model, name: string): boolean =>
+  floats.has(model.graph.inputs.find((i) => i.name === name)?.type?.dataType ?? DataType.UNDEFINED);
+
 export const maskFactsOf = (model: Model, attention: Attention): MaskFacts | MaskFault => {
   const { mask } = attention;
   if (attention.secondMask !== undefined) return { fault: `it has two masks, one of them "${attention.secondMask}"` };
@@ -78,11 +83,20 @@ export const maskFactsOf = (model: Model, attention: Attention): MaskFacts | Mas
   };
   if (!fromEnd(3).uniform) return { fault: `its mask "${mask.value}" differs between heads` };
   if (!fromEnd(2).uniform) return { fault: `its mask "${mask.value}" differs between queries` };
+  const keys = shapesOf(model)
+    .of(attention.product.outputs[0] ?? '')
+    ?.dims?.at(-1);
+  const own = dims.at(-1);
+  if (keys === undefined || own === undefined || !sameDim(keys, own))
+    return { fault: `its mask "${mask.value}" has not one entry for each key` };
   const number = maskNumbers(model)(mask.value);
   const manyRows = !fromEnd(2).one;
   if (mask.kind === 'multiplicative') {
     if (contents?.among?.every((v) => v === 0 || v === 1) !== true)
       return { fault: `what its exponentials are multiplied by, "${mask.value}", is not proven to be a padding mask` };
+    // Nothing but convention makes a float input 0 or 1, and here a fraction is a weight.
+    const soft = [...inputsBehind(model)(mask.value)].find((name) => isFloatInput(model, name));
+    if (soft !== undefined) return { fault: `its exponentials are multiplied by the float input "${soft}"` };
     const showsAll = contents.among.every((v) => v === 1);
     return { kind: 'multiplicative', number: showsAll ? hidesNothing : number, manyRows };
   }
@@ -100,7 +114,7 @@ export const maskFactsOf = (model: Model, attention: Attention): MaskFacts | Mas
   // Nothing is ever hidden, but what is added still has a length of its own.
   if (hidden.length === 0) return { kind: 'additive', number: hidesNothing, manyRows };
   const [minimum] = hidden;
-  if (hidden.length > 1 || minimum === undefined || minimum > -100)
+  if (hidden.length > 1 || minimum === undefined || !(minimum <= -100))
     return { fault: `what is added to its scores, "${mask.value}", holds ${among.join(', ')}: not a padding mask` };
   return { kind: 'additive', number, minimum, manyRows };
 };

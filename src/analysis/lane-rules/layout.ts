@@ -3,6 +3,7 @@
  */
 import type { Node } from '../../graph/model.ts';
 import { intOf, intsOf } from '../../graph/tensors.ts';
+import { inputsBehind } from '../dependencies.ts';
 import { constDim, dimValue, sameDim, sumDims, type Dim } from '../dim.ts';
 import {
   axisDim,
@@ -109,13 +110,15 @@ export const expand: LaneRule = (c) => {
  * Tokens side by side. Learned tokens beside one lane join it, beside two lanes they are nobody's; runs of one lane
  * side by side (two pictures) are one run.
  */
-const besides = (parts: readonly Axis[]): Axis | undefined => {
+const besides = (parts: readonly Axis[], learned: (part: number) => boolean): Axis | undefined => {
   const labelled = parts.map(tokensOf);
   if (parts.some((part, i) => labelled[i] === undefined && (part.length !== 1 || part[0]?.grid !== undefined)))
     return undefined;
   const runs = labelled.filter((t) => t !== undefined).flat();
   const host = runs.find((r) => r.weak !== true) ?? runs[0];
-  if (host !== undefined && runs.every((r) => r.lane === host.lane && r.version === ''))
+  // What depends on an input and is no known lane's may be anything: it keeps to itself.
+  const joins = labelled.every((tokens, part) => tokens !== undefined || learned(part));
+  if (joins && host !== undefined && runs.every((r) => r.lane === host.lane && r.version === ''))
     return tokensAxis([{ ...host, length: sumDims(parts.map(axisDim)) }]);
   const laid = parts.flatMap(
     (part, i): readonly Segment[] => labelled[i] ?? [{ lane: 'other', length: axisDim(part), version: '' }],
@@ -164,11 +167,13 @@ export const concatOf =
     if (rank === undefined || operands.some((o) => o?.length !== rank)) return undefined;
     const along = normalAxis(intOf(c.node, 'axis', 0), rank);
     const all = operands as readonly (readonly Axis[])[];
+    const behind = inputsBehind(c.model);
+    const learned = (part: number): boolean => behind(c.node.inputs[inputs[part] ?? -1] ?? '').size === 0;
     const result: Axis[] = [];
     for (let axis = 0; axis < rank; axis++) {
       const parts = all.map((o) => o[axis] as Axis);
       if (axis === along) {
-        const laid = parts.some(isLabelled) ? besides(parts) : plainAxis(sumDims(parts.map(axisDim)));
+        const laid = parts.some(isLabelled) ? besides(parts, learned) : plainAxis(sumDims(parts.map(axisDim)));
         if (laid === undefined) return undefined;
         result.push(laid);
         continue;

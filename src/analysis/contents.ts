@@ -3,7 +3,7 @@
  * which they never vary. Serves one purpose: to prove what an attention mask is (which two numbers it holds, and
  * that every query row sees the same keys). Inputs that only ever serve as masks are taken to hold 0 and 1.
  */
-import type { Model, Node, ValueName } from '../graph/model.ts';
+import { DataType, type Model, type Node, type ValueName } from '../graph/model.ts';
 import { elementCount, intsOf, readNumbers } from '../graph/tensors.ts';
 import { constantTensor, usesOf } from '../graph/uses.ts';
 import { gathersRows } from './lane-births.ts';

@@ -109,7 +109,7 @@ describe('lengths', () => {
 });
 
 describe('what passes for a lane', () => {
-  it('values of an unknown input beside the image are no image tokens', async () => {
+  it('values of an unknown input beside the image are no image tokens', () => {
     const more = 5;
     const tiny = edited(tinyVilt(), {
       after: 'image',

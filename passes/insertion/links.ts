@@ -3,9 +3,10 @@
  * tower layer to the fused stream; skip connections; position tables added at every layer) follow the reductions of
  * those tokens. Only the operand of the join is mapped. What cannot be mapped stays as it is: the proof refuses it.
  */
-import { inputsBehind } from '../../src/analysis/dependencies.ts';
+import { inputsBehind, nodesBehind } from '../../src/analysis/dependencies.ts';
 import { sameDim } from '../../src/analysis/dim.ts';
 import {
+  anyShortened,
   axisDim,
   isEarlier,
   isLabelled,
@@ -46,6 +47,13 @@ const follow = (s: Insertion, tokens: ValueName, step: Step): ValueName => {
   return output;
 };
 
+/** Made to the length of tokens that are shorter now: it is as long as they are, and its rows are others. */
+const isMeasured = (s: Insertion, value: ValueName): boolean =>
+  [...nodesBehind(s.u.model, value)].some(
+    (node) =>
+      (node.op === 'Shape' || node.op === 'Size') && anyShortened(s.plan.lanes.seenBy(node, node.inputs[0] ?? '')),
+  );
+
 /** What lies along the joined axis of an operand, in its own versions; undefined where it cannot follow. */
 const ownRuns = (s: Insertion, value: ValueName, own: Axis, joined: Axis): readonly Segment[] | undefined => {
   const wanted = tokensOf(joined) ?? [];
@@ -55,7 +63,8 @@ const ownRuns = (s: Insertion, value: ValueName, own: Axis, joined: Axis): reado
     return runs?.length === wanted.length && runs.every((run, i) => fits(run, wanted[i] as Segment)) ? runs : undefined;
   }
   // A table with one row per place belongs to no lane: it has the rows that the tokens had at first.
-  const fixed = inputsBehind(s.u.model)(value).size === 0 && sameDim(axisDim(own), axisDim(joined));
+  const fixed =
+    inputsBehind(s.u.model)(value).size === 0 && sameDim(axisDim(own), axisDim(joined)) && !isMeasured(s, value);
   return fixed ? wanted.map(({ lane, length }) => ({ lane, length, version: '' })) : undefined;
 };
 

@@ -50,18 +50,6 @@ const perToken: readonly Case[] = [
     everywhere: true,
   },
   {
-    what: 'tokens of before the site added behind it',
-    change: through(['y = Add(x2, x0)']),
-    code: 'not-understood',
-    node: 'node_y',
-  },
-  {
-    what: 'tokens of before the site beside those behind it',
-    change: through(['wide = Concat(x2, x0) axis=2', 'y = MatMul(wide, narrow)'], { narrow: 'f[16,8]:0.1' }),
-    code: 'not-understood',
-    node: 'node_wide',
-  },
-  {
     what: 'places picked in new tokens, read in old ones',
     change: beside(
       [
@@ -74,12 +62,6 @@ const perToken: readonly Case[] = [
     ),
     code: 'not-understood',
     node: 'node_taken',
-  },
-  {
-    what: 'a position embedding baked for the old length',
-    change: through(['y = Add(x2, place)'], { place: `f[1,${joint},8]:0.1` }),
-    code: 'not-understood',
-    node: 'node_y',
   },
   {
     what: 'a position embedding cut to the new length',

@@ -4,32 +4,16 @@
  * for weight 0, condition masks the same in their own form, multiplicative masks the weight itself.
  */
 import type { Attention, AttentionMask } from '../../src/analysis/attention.ts';
-import type { Segment } from '../../src/analysis/labels.ts';
 import type { MaskFacts } from '../../src/analysis/mask-facts.ts';
 import { shapesOf } from '../../src/analysis/shapes.ts';
 import { CompileError } from '../../src/diagnostics/diagnostic.ts';
 import * as say from '../../src/diagnostics/messages.ts';
 import type { Emitter } from '../../src/graph/emit.ts';
 import { DataType, type ValueName } from '../../src/graph/model.ts';
+import { keyWeights } from './key-weights.ts';
+import { enterTerms, sharesEntry } from './position-biases.ts';
 import { maskOf, once, plannedTokens, type Insertion } from './session.ts';
 import { addSizes, defaultMinimum, hiddenBias, isQuantisedBehind, logBias, retyped } from './score-bias.ts';
-import { originalWeight } from './weights.ts';
-
-/** Weights [B, Lk] of all keys of an attention, as they will be. */
-const keyWeights = (s: Insertion, attention: Attention, tokens: readonly Segment[], number: number): ValueName => {
-  const parts = tokens.map((segment, i) => {
-    if (segment.version === '') return originalWeight(s, attention, attention.keyTokens, i);
-    const state = s.states.get(segment.version);
-    if (state === undefined || state.mask !== number)
-      throw new CompileError(
-        say.maskNotUnderstood('it masks the same tokens differently from the layer that was shortened', {
-          node: attention.product.name,
-        }),
-      );
-    return state.weight;
-  });
-  return once(s, `keys:${parts.join()}`, () => s.emitter('masks').concat(parts, 1));
-};
 
 /** Element type of what the mask meets: the mask's own, or for a condition (or no mask) the scores'. */
 const scoreType = (s: Insertion, attention: Attention): number => {
@@ -39,11 +23,18 @@ const scoreType = (s: Insertion, attention: Attention): number => {
   return shapesOf(s.u.model).of(met ?? '')?.dataType ?? DataType.FLOAT;
 };
 
-const carryAdditive = (s: Insertion, attention: Attention, weights: ValueName, minimum: number, type: number): void => {
-  const { node, input } = attention.mask?.entry ?? attention.biasEntry;
-  const apart = isQuantisedBehind(s, attention);
-  s.editor.setInput(node, input, (apart ? hiddenBias : logBias)(s, weights, minimum, type));
-  if (apart) addSizes(s, attention, weights, 0);
+/** What enters instead of an additive mask; sizes come right before the softmax where scores are quantised on the way. */
+const additiveMask = (
+  s: Insertion,
+  attention: Attention,
+  weights: ValueName,
+  least: number,
+  type: number,
+): ValueName => {
+  const { scale = 1, scaleBehind = 1 } = attention.mask ?? {};
+  if (!isQuantisedBehind(s, attention)) return logBias(s, weights, least * scale, type, scaleBehind);
+  addSizes(s, attention, weights, 0);
+  return hiddenBias(s, weights, least * scale, type);
 };
 
 const carryWhere = (
@@ -66,7 +57,7 @@ const carryWhere = (
     return;
   }
   // Hidden keys are filled in behind, so their own bias only has to be finite.
-  const bias = logBias(s, weights, defaultMinimum, type);
+  const bias = logBias(s, weights, defaultMinimum, type, mask.scaleBehind);
   const scores = padded ? 2 : 1;
   const e = s.emitter('masks');
   s.editor.setInput(node, scores, e.op('Add', [s.editor.current(node)?.inputs[scores] ?? '', bias]));
@@ -103,17 +94,18 @@ const carryFloor = (s: Insertion, attention: Attention): void => {
   s.editor.setInput(floor.node, floor.input, e.op('Div', [retyped(e, e.float(floor.eps), type), e.cast(keys, type)]));
 };
 
-/** A mask [.., Lq, Lk] over keys that keep their length, for queries that do not: one row serves them all. */
-const carryQueries = (s: Insertion, attention: Attention, mask: MaskFacts): void => {
-  if (attention.mask === undefined) return;
-  const { entry, value, seesSelf } = attention.mask;
+/**
+ * What enters instead of a mask over keys that keep their length, for queries that do not: of rows [.., Lq, Lk] one
+ * serves all. Undefined where the mask stays as it is.
+ */
+const carriedQueries = (s: Insertion, attention: Attention, { manyRows }: MaskFacts): AttentionMask | undefined => {
+  const { mask } = attention;
+  if (mask === undefined) return undefined;
   const e = s.emitter('masks');
-  if (seesSelf === true)
-    s.editor.setInput(entry.node, entry.input, withSelf(e, attention, value, scoreType(s, attention)));
-  else if (mask.manyRows) {
-    const rank = shapesOf(s.u.model).of(value)?.dims?.length ?? 4;
-    s.editor.setInput(entry.node, entry.input, e.slice(value, rank - 2, 0, 1));
-  }
+  if (mask.seesSelf === true) return { ...mask, value: withSelf(e, attention, mask.value, scoreType(s, attention)) };
+  if (!manyRows) return attention.biases?.some((b) => sharesEntry(b.entry, mask.entry)) === true ? mask : undefined;
+  const rank = shapesOf(s.u.model).of(mask.value)?.dims?.length ?? 4;
+  return { ...mask, value: e.slice(mask.value, rank - 2, 0, 1) };
 };
 
 /** Rebuilds the mask of one attention if its keys or queries will be shortened. */
@@ -130,18 +122,28 @@ const carryMask = (s: Insertion, attention: Attention): void => {
     );
   const mask = maskOf(s, attention);
   if (!keys.some((t) => t.version !== '')) {
-    carryQueries(s, attention, mask);
+    enterTerms(
+      s,
+      attention,
+      carriedQueries(s, attention, mask),
+      shapesOf(s.u.model).of(attention.mask?.value ?? '')?.dataType,
+    );
     return;
   }
   const type = scoreType(s, attention);
   const weights = keyWeights(s, attention, keys, mask.number);
   const entry = attention.mask?.entry ?? attention.biasEntry;
-  if (mask.kind === 'additive') carryAdditive(s, attention, weights, mask.minimum ?? defaultMinimum, type);
-  else if (mask.kind === 'where') carryWhere(s, attention, attention.mask as AttentionMask, weights, type);
+  const minimum = mask.minimum ?? defaultMinimum;
+  enterTerms(
+    s,
+    attention,
+    mask.kind === 'additive' ? { entry, value: additiveMask(s, attention, weights, minimum, type) } : undefined,
+  );
+  if (mask.kind === 'where') carryWhere(s, attention, attention.mask as AttentionMask, weights, type);
   else if (mask.kind === 'multiplicative') {
     s.editor.setInput(entry.node, entry.input, multiplicativeMask(s, attention, weights, type));
     carryFloor(s, attention);
-  } else if (s.plan.semantics === 'safe') {
+  } else if (mask.kind === 'none' && s.plan.semantics === 'safe') {
     // Without a mask every weight is a size of at least 1; `pumer` has nothing to say here.
     addSizes(s, attention, weights, defaultMinimum);
   }

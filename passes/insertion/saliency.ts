@@ -37,6 +37,7 @@ const normalisation = (s: Insertion, attention: Attention): readonly Node[] => {
 
 /** A value from outside the normalisation, cut to the text rows where it has a row per query. */
 const textRowsOf = (s: Insertion, e: Emitter, value: ValueName, rows: readonly Segment[], text: number): ValueName => {
+  if (s.perQuery.has(value)) return cutSegment(s, e, value, 2, rows, text);
   const dims = shapesOf(s.u.model).of(value)?.dims;
   const queries = dims === undefined || dims.length < 2 ? undefined : dims[dims.length - 2];
   if (dims === undefined || queries === undefined || dimValue(queries) === 1) return value;

@@ -16,11 +16,16 @@ export const defaultMinimum = -10_000;
 export const retyped = (e: Emitter, value: ValueName, type: number): ValueName =>
   type === DataType.FLOAT ? value : e.cast(value, type);
 
-/** log(weight) [B, 1, 1, Lk] in the type of the scores, `minimum` where the weight is 0. */
-export const logBias = (s: Insertion, weights: ValueName, minimum: number, type: number): ValueName =>
-  once(s, `bias:${weights}:${minimum}:${type}`, () => {
+/**
+ * log(weight) [B, 1, 1, Lk] in the type of the scores, `minimum` where the weight is 0. `scaleBehind`: what it will be
+ * multiplied with on its way to the softmax.
+ */
+export const logBias = (s: Insertion, weights: ValueName, minimum: number, type: number, scaleBehind = 1): ValueName =>
+  once(s, `bias:${weights}:${minimum}:${type}:${scaleBehind}`, () => {
     const e = s.emitter('masks');
-    const bias = e.op('Where', [e.op('Greater', [weights, e.float(0)]), e.op('Log', [weights]), e.float(minimum)]);
+    const log = e.op('Log', [weights]);
+    const shown = Math.abs(scaleBehind - 1) < 1e-6 ? log : e.op('Div', [log, e.float(scaleBehind)]);
+    const bias = e.op('Where', [e.op('Greater', [weights, e.float(0)]), shown, e.float(minimum)]);
     return e.unsqueeze(retyped(e, bias, type), [1, 2]);
   });
 

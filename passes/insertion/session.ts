@@ -57,6 +57,8 @@ export interface Insertion {
   readonly settled: Settled;
   /** Things written once and shared. */
   readonly shared: Map<string, ValueName>;
+  /** Values written for attention that have a row for each query. */
+  readonly perQuery: Set<ValueName>;
   readonly emitter: (part: string) => Emitter;
 }
 
@@ -67,6 +69,7 @@ export const newInsertion = (u: Understanding, plan: ResolvedPlan, editor: Graph
   states: new Map(),
   settled: { written: new Set(), remapped: new Set() },
   shared: new Map(),
+  perQuery: new Set(),
   emitter: (part) => editor.emitter(opsetOf(u.model), `pumer/${part}`),
 });
 

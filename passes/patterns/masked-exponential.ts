@@ -9,17 +9,8 @@ import type { AttentionPattern, PatternContext } from '../../src/analysis/attent
 import { dimValue, sameDim, type Dim } from '../../src/analysis/dim.ts';
 import { isQuantised, unwrapped } from '../../src/analysis/number-types.ts';
 import type { Node, ValueName } from '../../src/graph/model.ts';
-import { intOf, intsOf } from '../../src/graph/tensors.ts';
+import { overKeys } from './row-maximum.ts';
 import { eitherWay, made, maskWithSelf } from './self-seeing-mask.ts';
-
-/** A reduction over the last axis alone that keeps it. */
-const overKeys = (c: PatternContext, node: Node): boolean => {
-  const rank = c.dims(node.inputs[0] ?? '')?.length;
-  const listed = intsOf(node, 'axes');
-  const given = c.size(node.inputs[1] ?? '');
-  const axis = listed === undefined ? given && dimValue(given) : listed.length === 1 ? listed[0] : undefined;
-  return rank !== undefined && (axis === -1 || axis === rank - 1) && intOf(node, 'keepdims', 1) === 1;
-};
 
 const exponential = (
   c: PatternContext,

@@ -1,9 +1,9 @@
 /**
  * Attention written with a Softmax node, by any exporter:
  *
- *   scores -> [Add mask | Where(condition, fill, scores)] -> Softmax(last axis)
+ *   scores -> [Add mask or bias | Where(condition, fill, scores)]* -> [scale] -> [less the largest] -> Softmax(last axis)
  *
- * Casts and quantisation may stand between any two.  * Masks may stand on either side of the scale. A second one is reported, not understood.
+ * in any order. Casts and quantisation may stand between any two. A second mask is reported, not understood.
  */
 import {
   climbToProduct,
@@ -14,6 +14,8 @@ import {
 import { isWrapper } from '../../src/analysis/number-types.ts';
 import type { Node, ValueName } from '../../src/graph/model.ts';
 import { intOf } from '../../src/graph/tensors.ts';
+import { scaleOf, sortTerms, type AddedTerm } from './added-terms.ts';
+import { rowMaximum } from './row-maximum.ts';
 
 /** Nothing can be added to such scores but in their own steps. */
 const integersAllTheWay = 'one of integers; the same model quantised to QDQ form can be read';
@@ -21,54 +23,65 @@ const integersAllTheWay = 'one of integers; the same model quantised to QDQ form
 interface Peeled {
   readonly scores: ValueName;
   /** Outermost first. */
-  readonly masks: readonly AttentionMask[];
+  readonly added: readonly AddedTerm[];
+  readonly filled: readonly AttentionMask[];
+  /** Nodes that look across keys. */
+  readonly across: readonly Node[];
 }
 
-const scoresBelow = (c: PatternContext, value: ValueName): Peeled | undefined => {
-  const below = peel(c, value);
+const scoresBelow = (c: PatternContext, value: ValueName, scaleBehind: number): Peeled | undefined => {
+  const below = peel(c, value, scaleBehind);
   return below !== undefined && 'scores' in below ? below : undefined;
 };
 
-const additive = (c: PatternContext, node: Node): Peeled | undefined => {
+const additive = (c: PatternContext, node: Node, scaleBehind: number): Peeled | undefined => {
   for (const side of [0, 1]) {
-    const below = scoresBelow(c, node.inputs[side] ?? '');
+    const below = scoresBelow(c, node.inputs[side] ?? '', scaleBehind);
     if (below === undefined) continue;
-    const mask: AttentionMask = {
-      kind: 'additive',
-      value: node.inputs[1 - side] ?? '',
-      entry: { node, input: 1 - side },
-    };
-    return { scores: below.scores, masks: [mask, ...below.masks] };
+    const term = { value: node.inputs[1 - side] ?? '', entry: { node, input: 1 - side }, scaleBehind };
+    return { ...below, added: [term, ...below.added] };
   }
   return undefined;
 };
 
-const where = (c: PatternContext, node: Node): Peeled | undefined => {
+const where = (c: PatternContext, node: Node, scaleBehind: number): Peeled | undefined => {
   for (const side of [1, 2]) {
     const fill = c.constant(node.inputs[3 - side] ?? '');
-    const below = fill?.length === 1 ? scoresBelow(c, node.inputs[side] ?? '') : undefined;
+    const below = fill?.length === 1 ? scoresBelow(c, node.inputs[side] ?? '', scaleBehind) : undefined;
     if (fill === undefined || below === undefined) continue;
     const mask: AttentionMask = {
       kind: 'where',
       value: node.inputs[0] ?? '',
       entry: { node, input: 0 },
+      scaleBehind,
       paddedWhen: side === 2,
       fill: fill[0] as number,
     };
-    return { scores: below.scores, masks: [mask, ...below.masks] };
+    return { ...below, filled: [mask, ...below.filled] };
   }
   return undefined;
 };
 
-/** Takes masks off the scores, looking through casts and scales. */
-const peel = (c: PatternContext, value: ValueName): Peeled | Node | undefined => {
-  if ('product' in climbToProduct(c, value)) return { scores: value, masks: [] };
+const shifted = (c: PatternContext, node: Node, scaleBehind: number): Peeled | Node | undefined => {
+  const [scores = '', shift = ''] = node.inputs;
+  const max = rowMaximum(c, shift, scores);
+  const below = max && peel(c, scores, scaleBehind);
+  return max !== undefined && below !== undefined && 'scores' in below
+    ? { ...below, across: [max, ...below.across] }
+    : (below ?? node);
+};
+
+/** Takes off the scores what is added to them or filled in, looking through casts, scales and shifts. */
+const peel = (c: PatternContext, value: ValueName, scaleBehind = 1): Peeled | Node | undefined => {
+  if ('product' in climbToProduct(c, value)) return { scores: value, added: [], filled: [], across: [] };
   const node = c.producer(value);
   if (node === undefined) return undefined;
-  if (node.op === 'Add') return additive(c, node) ?? node;
-  if (node.op === 'Where') return where(c, node) ?? node;
-  if (isWrapper(node)) return peel(c, node.inputs[0] ?? '');
-  return node;
+  if (node.op === 'Add') return additive(c, node, scaleBehind) ?? node;
+  if (node.op === 'Where') return where(c, node, scaleBehind) ?? node;
+  if (node.op === 'Sub') return shifted(c, node, scaleBehind);
+  if (isWrapper(node)) return peel(c, node.inputs[0] ?? '', scaleBehind);
+  const scaled = scaleOf(c, node);
+  return scaled === undefined ? node : peel(c, scaled.value, scaleBehind * scaled.factor);
 };
 
 export const softmaxPattern: AttentionPattern = {
@@ -90,7 +103,8 @@ export const softmaxPattern: AttentionPattern = {
         expected: 'scores, perhaps with a mask added or filled in',
         found: peeled?.op ?? 'a graph input',
       };
-    const [mask, second] = peeled.masks;
+    const { masks: added, biases } = sortTerms(c, peeled.added);
+    const [mask, second] = [...peeled.filled, ...added.map((term): AttentionMask => ({ kind: 'additive', ...term }))];
     return {
       spelling: 'softmax',
       scores: peeled.scores,
@@ -98,7 +112,8 @@ export const softmaxPattern: AttentionPattern = {
       biasEntry: { node, input: 0 },
       ...(mask && { mask }),
       ...(second && { secondMask: second.value }),
-      owned: [node],
+      ...(biases.length > 0 && { biases }),
+      owned: [node, ...peeled.across],
     };
   },
 };

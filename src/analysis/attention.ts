@@ -12,21 +12,40 @@ import { constantNumbers, isFixed, isWrapper } from './number-types.ts';
 import { shapesOf } from './shapes.ts';
 import { valueNumbers } from './value-numbers.ts';
 
+/** An input of a node, through which something is added to the scores or filled in. */
+export interface Entry {
+  readonly node: Node;
+  readonly input: number;
+}
+
 /** How a model keeps padded keys out of the softmax. */
 export interface AttentionMask {
   /** additive: scores + value; where: value is the condition; multiplicative: exp(scores) * value. */
   readonly kind: 'additive' | 'where' | 'multiplicative';
   readonly value: ValueName;
   /** The input through which all of the mask enters. */
-  readonly entry: { readonly node: Node; readonly input: number };
+  readonly entry: Entry;
+  /** What the value is multiplied with before it enters, and what everything there is on its way to the softmax: 1. */
+  readonly scale?: number;
+  readonly scaleBehind?: number;
   /** where: the condition's value for a padded key. */
   readonly paddedWhen?: boolean;
   /** where: the number padded scores become. */
   readonly fill?: number;
   /** multiplicative: where eps / (number of keys) is added to the weighed exponentials. */
-  readonly floor?: { readonly node: Node; readonly input: number; readonly eps: number };
+  readonly floor?: Entry & { readonly eps: number };
   /** multiplicative: what enters is value + (1 - value) * I, by which padded rows see themselves. */
   readonly seesSelf?: boolean;
+}
+
+/** What is added to the scores and is no padding mask: perhaps a number for each pair of a query and a key. */
+export interface AddedBias {
+  readonly value: ValueName;
+  /** Shared with the mask, or with other biases, where they are added up before they meet the scores. */
+  readonly entry: Entry;
+  /** As of a mask. */
+  readonly scale: number;
+  readonly scaleBehind: number;
 }
 
 /** A normalisation over keys, as one spelling writes it. */
@@ -36,10 +55,11 @@ export interface NormalisedScores {
   readonly scores: ValueName;
   readonly probabilities: ValueName;
   /** The input through which a bias may be added to the scores just before normalisation. */
-  readonly biasEntry: { readonly node: Node; readonly input: number };
+  readonly biasEntry: Entry;
   readonly mask?: AttentionMask;
-  /** Something else that is added to or filled into the scores. */
+  /** A second mask, added to or filled into the scores. */
   readonly secondMask?: ValueName;
+  readonly biases?: readonly AddedBias[];
   /** multiplicative: products with an identity matrix by which padded rows see themselves. */
   readonly selfSeeing?: readonly Node[];
   /** Nodes of the normalisation that may work across keys. */
@@ -100,7 +120,7 @@ const rescales = (c: PatternContext, node: Node): boolean => {
 };
 
 /** The input of a Mul or Div by one constant that is not the constant. */
-const scaleOperand = (c: PatternContext, node: Node): number | undefined => {
+export const scaleOperand = (c: PatternContext, node: Node): number | undefined => {
   const [a, b] = node.inputs as [ValueName, ValueName];
   if (c.constant(b)?.length === 1) return 0;
   return node.op === 'Mul' && c.constant(a)?.length === 1 ? 1 : undefined;

@@ -1,6 +1,7 @@
 /**
  * What an attention's mask says, proven from the graph: that it hides keys, the same ones from every query and head,
- * and which number hidden scores get. Anything else (position biases, causal masks) is a reason to refuse.
+ * and which number hidden scores get. What else is added must be a position bias (pair-biases.ts); anything more
+ * (causal masks, masks of blocks) is a reason to refuse.
  */
 import { DataType, type Model, type ValueName } from '../graph/model.ts';
 import { constantTensor, usesOf } from '../graph/uses.ts';
@@ -9,6 +10,7 @@ import type { Attention } from './attention.ts';
 import { contentsOf } from './contents.ts';
 import { inputsBehind } from './dependencies.ts';
 import { dimValue, sameDim } from './dim.ts';
+import { biasFaultOf } from './pair-biases.ts';
 import { shapesOf } from './shapes.ts';
 import { valueNumbers } from './value-numbers.ts';
 
@@ -70,6 +72,8 @@ const isFloatInput = (model: Model, name: string): boolean =>
 
 export const maskFactsOf = (model: Model, attention: Attention): MaskFacts | MaskFault => {
   const { mask } = attention;
+  const biased = biasFaultOf(model, attention);
+  if (biased !== undefined) return { fault: biased };
   if (attention.secondMask !== undefined) return { fault: `it has two masks, one of them "${attention.secondMask}"` };
   if (mask === undefined) return noMask;
   const contents = contentsOf(model)(mask.value);
@@ -91,6 +95,7 @@ export const maskFactsOf = (model: Model, attention: Attention): MaskFacts | Mas
     return { fault: `its mask "${mask.value}" has not one entry for each key` };
   const number = maskNumbers(model)(mask.value);
   const manyRows = !fromEnd(2).one;
+  const scaled = (mask.scale ?? 1) * (mask.scaleBehind ?? 1);
   if (mask.kind === 'multiplicative') {
     if (contents?.among?.every((v) => v === 0 || v === 1) !== true)
       return { fault: `what its exponentials are multiplied by, "${mask.value}", is not proven to be a padding mask` };
@@ -103,7 +108,7 @@ export const maskFactsOf = (model: Model, attention: Attention): MaskFacts | Mas
   if (mask.kind === 'where') {
     const hidden = Number(mask.paddedWhen);
     const showsAll = contents?.among?.every((v) => v !== hidden) === true;
-    if (mask.fill !== undefined && mask.fill <= -100)
+    if (mask.fill !== undefined && mask.fill * scaled <= -100)
       return { kind: 'where', number: showsAll ? hidesNothing : number, minimum: mask.fill, manyRows };
     return { fault: `its mask fills ${mask.fill} in, which hides nothing` };
   }
@@ -114,7 +119,7 @@ export const maskFactsOf = (model: Model, attention: Attention): MaskFacts | Mas
   // Nothing is ever hidden, but what is added still has a length of its own.
   if (hidden.length === 0) return { kind: 'additive', number: hidesNothing, manyRows };
   const [minimum] = hidden;
-  if (hidden.length > 1 || minimum === undefined || !(minimum <= -100))
+  if (hidden.length > 1 || minimum === undefined || !(minimum * scaled <= -100))
     return { fault: `what is added to its scores, "${mask.value}", holds ${among.join(', ')}: not a padding mask` };
   return { kind: 'additive', number, minimum, manyRows };
 };

@@ -92,6 +92,24 @@ export const readNumbers = (tensor: Tensor, limit = 65_536): number[] | undefine
   return Array.from({ length: count }, (_, i) => Number(reader.at(view, i * reader.size)));
 };
 
+/** The smallest and the largest element; undefined as for `readNumbers`, and where there is none or one is no number. */
+export const extremesOf = (tensor: Tensor, limit: number): { low: number; high: number } | undefined => {
+  const count = elementCount(tensor.dims);
+  const reader = readers[tensor.dataType];
+  if (reader === undefined || count === 0 || count > limit || tensor.payload.length < count * reader.size)
+    return undefined;
+  const bytes = tensor.payload.read();
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  let [low, high] = [Infinity, -Infinity];
+  for (let i = 0; i < count; i++) {
+    const value = Number(reader.at(view, i * reader.size));
+    if (Number.isNaN(value)) return undefined;
+    if (value < low) low = value;
+    if (value > high) high = value;
+  }
+  return { low, high };
+};
+
 const attrTensor = (node: Node): Tensor | undefined => {
   const one = Object.values(node.attrs)[0];
   switch (one?.kind) {

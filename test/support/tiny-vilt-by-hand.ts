@@ -20,6 +20,8 @@ export interface ByHand {
   /** Image tokens read by position, negative from the end; words: the first. */
   readonly imageReads?: readonly number[];
   readonly joins?: readonly Join[];
+  /** Added to the score of head h in row b of the batch: of the original tokens i (asking) and j (asked). */
+  readonly bias?: (b: number, h: number, i: number, j: number) => number;
 }
 
 /** What enters layer `layer` is joined to the tokens that entered layer `from`, or to rows of a weight, one a place. */
@@ -52,7 +54,7 @@ const softmax = (scores: Row): Row => {
 
 /** Row `b` of the batch. */
 export const byHand = (
-  { tiny, semantics, sites, norm, masked, imageReads = [], joins = [] }: ByHand,
+  { tiny, semantics, sites, norm, masked, imageReads = [], bias: said = () => 0, joins = [] }: ByHand,
   feeds: TinyFeeds,
   b: number,
 ): HandResult => {
@@ -95,6 +97,8 @@ export const byHand = (
   let lengths: [number, number] = [text.length, image.length];
   let weights: [Row, Row] = [masked ? [...feeds.mask[b]!] : text.map(() => 1), image.map(() => 1)];
   let places: [Row, Row] = [range(text.length), range(image.length)];
+  /** Where each token stood at first; of a merged one, its destination. */
+  let origins: [Row, Row] = [range(text.length), range(image.length).map((i) => text.length + i)];
   let x: Matrix = [...text, ...image];
   let margin = Infinity;
   let reducedYet = false;
@@ -127,7 +131,14 @@ export const byHand = (
     const keyWeights = weights.flat();
     const bias = keyWeights.map((w) => (w > 0 ? (reducedYet ? Math.log(w) : 0) : masked || reducedYet ? -10000 : 0));
     const probs = range(heads).map((h) =>
-      q.map((row) => softmax(key.map((other, j) => 0.5 * dot(head(row, h), head(other, h)) + bias[j]!))),
+      q.map((row, i) =>
+        softmax(
+          key.map((other, j) => {
+            const [from, to] = [origins.flat()[i]!, origins.flat()[j]!];
+            return 0.5 * dot(head(row, h), head(other, h)) + bias[j]! + said(b, h, from, to);
+          }),
+        ),
+      ),
     );
     const context = x.map((_, i) =>
       range(heads).flatMap((h) =>
@@ -178,6 +189,7 @@ export const byHand = (
         lengths = [lanes[0].tokens.length, lanes[1].tokens.length];
         weights = [lanes[0].weight, semantics === 'pumer' ? lanes[1].tokens.map(() => 1) : lanes[1].weight];
         places = places.map((p, lane) => p.map((at) => (at < 0 ? -1 : lanes[lane]!.target[at]!))) as [Row, Row];
+        origins = origins.map((o, lane) => lanes[lane]!.survivors.map((i) => o[i]!)) as [Row, Row];
         reducedYet = true;
       }
     }

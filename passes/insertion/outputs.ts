@@ -44,11 +44,12 @@ const restoredLane = (
 
 const floats: ReadonlySet<number> = new Set([DataType.FLOAT, DataType.FLOAT16, DataType.BFLOAT16, DataType.DOUBLE]);
 
-const restore = (s: Insertion, name: ValueName): void => {
+/** The name that the shortened value goes by from now on; undefined where the output carries none. */
+const restore = (s: Insertion, name: ValueName): ValueName | undefined => {
   const labels = s.plan.lanes.of(name);
   const axis = labels?.findIndex(isShortened) ?? -1;
   const tokens = tokensOf(labels?.[axis]);
-  if (labels === undefined || axis < 0) return;
+  if (labels === undefined || axis < 0) return undefined;
   const refuse = (why: string): never => {
     throw new CompileError(say.outputNotRestorable(name, why));
   };
@@ -67,9 +68,9 @@ const restore = (s: Insertion, name: ValueName): void => {
   if (producer === undefined) return refuse('it is a graph input');
   const e = s.emitter(`restore/${name}`);
   const short = s.editor.fresh(`${name}/shortened`);
-  s.editor.renameOutput(producer, name, short);
-  for (const { node, input } of uses.consumers(name))
-    if (input >= 0 && s.editor.current(node)?.inputs[input] === name) s.editor.setInput(node, input, short);
+  if (uses.consumers(name).some(({ input }) => input < 0)) return refuse('a body of another operator reads it');
+  // A later site may already read it: that one wants the tokens as they are, not as they are handed out.
+  s.editor.renameValue(name, short);
   const parts = tokens.map((segment, i) => {
     const part = cutSegment(s, e, short, 1, tokens, i);
     return segment.version === '' ? part : restoredLane(s, e, part, segment, labels.length, type);
@@ -83,6 +84,7 @@ const restore = (s: Insertion, name: ValueName): void => {
     attrs: { axis: intAttr(1) },
     captures: [],
   });
+  return short;
 };
 
 /** Restores every output that needs it, or refuses with `--outputs refuse`. */
@@ -92,9 +94,11 @@ export const restoreOutputs = (s: Insertion, choice: 'restore' | 'refuse'): void
     if (shortened === undefined) continue;
     const lane = tokensOf(shortened)?.find((t) => t.version !== '')?.lane ?? 'shortened';
     if (choice === 'refuse') throw new CompileError(say.outputCarriesTokens(name, lane));
-    const before = new Set(s.editor.nodes());
-    restore(s, name);
-    for (const node of s.editor.nodes())
-      if (!before.has(node)) for (const output of node.outputs) s.settled.written.add(output);
+    const before = new Set(s.editor.nodes().flatMap((node) => node.outputs));
+    const short = restore(s, name);
+    if (short !== undefined && s.settled.remapped.has(name)) s.settled.remapped.add(short);
+    // Only what was written here is vouched for, not the model's own nodes that read or make the value.
+    for (const output of s.editor.nodes().flatMap((node) => node.outputs))
+      if (output === name || (output !== short && !before.has(output))) s.settled.written.add(output);
   }
 };

@@ -1,17 +1,18 @@
 /**
  * Two streams (METER and kin): text queries attend to image keys. Text is shortened at the value entering its FFN
  * block and matched on the layer's text self-attention keys. The image value entering the pair is shortened for
- * every reader but this layer's (and earlier layers') text-to-image attention, which scores and matches it
- * (semantics.md, Where).
+ * every reader but this layer's (and earlier layers') text-to-image attention, which scores and matches it; where that
+ * attention reads the image this layer has just made, it is that one (semantics.md, Where).
  */
 import { dataReaders, isWrapper } from '../../src/analysis/number-types.ts';
 import { climbToProjection } from '../../src/analysis/projection.ts';
 import { inputsBehind, nodesBehind, valuesAfter } from '../../src/analysis/dependencies.ts';
+import { onlyShapeRead } from '../../src/analysis/lane-reads.ts';
 import { kindOf } from '../../src/analysis/layers.ts';
 import { afterNorm, isNormOf, residualSum } from '../../src/analysis/residual.ts';
 import type { LaneSite, ReductionSite, SiteFault, SiteStrategy, TokenUse } from '../../src/analysis/sites.ts';
 import type { Attention } from '../../src/analysis/attention.ts';
-import type { Model } from '../../src/graph/model.ts';
+import type { Model, Node } from '../../src/graph/model.ts';
 import { usesOf } from '../../src/graph/uses.ts';
 
 /** The text self-attention that reads `value`, perhaps normalised, before any FFN. */
@@ -51,13 +52,10 @@ const imageSite = (
   layer: number,
   cross: Attention,
   earlier: readonly Attention[],
-  backward: readonly Attention[],
 ): LaneSite | SiteFault => {
   const key = climbToProjection(model, cross.key);
   if (key === undefined || inputsBehind(model)(key.input).size === 0)
     return { layer, node: cross.product, why: 'its image keys are not one projection of an image value' };
-  if (backward.some((a) => valuesAfter(model, [a.context]).has(key.input)))
-    return { layer, node: cross.product, why: 'the text attends to an image that this layer has already changed' };
   // Reads by the projections themselves, or by casts and quantisers that serve nothing but them.
   const exempt = new Set(
     [cross, ...earlier].flatMap((a) => [
@@ -69,11 +67,12 @@ const imageSite = (
     exempt.has(node) ||
     ((isWrapper(node) || node.op === 'Reshape') &&
       dataReaders(model, node.outputs[0] ?? '').every((reader) => exempt.has(reader.node)));
-  // Sizes read for this attention's own sake stay those of the full lane.
+  // Sizes read for this attention's own sake stay those of the full lane, also where a slice is all that is measured.
   const own = nodesBehind(model, cross.context);
+  const measures = (node: Node): boolean => node.op === 'Shape' || onlyShapeRead(model, node);
   const uses = usesOf(model.graph)
     .consumers(key.input)
-    .filter((u) => !isExempt(u) && !(u.node.op === 'Shape' && own.has(u.node)));
+    .filter((u) => !isExempt(u) && !(measures(u.node) && own.has(u.node)));
   const early = uses.find((u) => own.has(u.node));
   if (early !== undefined)
     return { layer, node: early.node, why: 'the attention that scores the image depends on what reads it' };
@@ -90,7 +89,7 @@ export const coAttention: SiteStrategy = {
     const asked = attentions.filter((a) => kindOf(a) === 'text-to-image');
     return layer.textToImage.map((cross): ReductionSite | SiteFault => {
       const earlier = asked.filter((a) => a !== cross && valuesAfter(model, [a.context]).has(cross.query));
-      const image = imageSite(model, layer.layer, cross, earlier, layer.imageToText);
+      const image = imageSite(model, layer.layer, cross, earlier);
       if ('layer' in image) return image;
       return { layer: layer.layer, scoring: cross, image, text: textSite(model, cross, selves) };
     });

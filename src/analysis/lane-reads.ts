@@ -34,7 +34,7 @@ export type LaneRead =
   | { readonly kind: 'unknown'; readonly event: LaneEvent; readonly tokens: readonly Segment[] };
 
 /** Reads whose result is only ever asked for its shape touch no token. */
-const onlyShapeRead = (model: Model, node: Node): boolean =>
+export const onlyShapeRead = (model: Model, node: Node): boolean =>
   node.outputs.every(
     (o) =>
       !usesOf(model.graph).isGraphOutput(o) &&

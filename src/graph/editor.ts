@@ -87,11 +87,20 @@ export class GraphEditor {
     this.replaceNode(node, { ...now, inputs });
   }
 
-  /** Renames output `from` of `node` (of the original graph) to `to`; readers keep reading `from`. */
-  renameOutput(node: Node, from: ValueName, to: ValueName): void {
-    const now = this.current(node);
-    if (now === undefined) return;
-    this.replaceNode(node, { ...now, outputs: now.outputs.map((o) => (o === from ? to : o)) });
+  /** Renames a value where it is made and wherever it is read so far, added nodes too; not among the graph's outputs. */
+  renameValue(from: ValueName, to: ValueName): void {
+    const renamed = (node: Node): Node => {
+      if (!node.inputs.includes(from) && !node.outputs.includes(from)) return node;
+      const names = (values: readonly ValueName[]): ValueName[] => values.map((v) => (v === from ? to : v));
+      return { ...node, inputs: names(node.inputs), outputs: names(node.outputs) };
+    };
+    for (const node of this.graph.nodes) {
+      const now = this.current(node);
+      if (now !== undefined && renamed(now) !== now) this.replaceNode(node, renamed(now));
+    }
+    this.#added.forEach((node, i) => {
+      this.#added[i] = renamed(node);
+    });
   }
 
   setOutputs(outputs: readonly GraphValue[]): void {

@@ -15,6 +15,8 @@ export const tokenReduce: LaneRule = (c) => {
   const out = c.outDims(0);
   const [segment] = on ?? [];
   if (tokens === undefined || out === undefined || on?.length !== 1 || segment === undefined) return undefined;
+  // Tokens and their weights must have been through the same reductions.
+  if (segment.version !== (tokensOf(c.labels(4)?.[1])?.[0]?.version ?? '')) return undefined;
   const shortened = tokensAxis([
     { ...nextVersion(segment, c.node.outputs[0] ?? ''), length: out[1] as NonNullable<(typeof out)[number]> },
   ]);

@@ -34,30 +34,39 @@ const identity = { keep: 1, mergeText: 0 };
 const firstOutput = async (model: Model, feeds: ReadonlyMap<string, TensorData>): Promise<TensorData> =>
   [...(await outputsOf(model, feeds)).values()][0] as TensorData;
 
-const compare = async (fixture: Fixture, quantised: Model): Promise<void> => {
+interface Made {
+  readonly float: Model;
+  readonly quantised: Model;
+  readonly same: Model;
+  readonly shortFloat: Model;
+  readonly short: Model;
+}
+
+const made = (fixture: Fixture): Made => {
   const float = loadFixture(fixture);
-  const feeds = feedsFor(fixture, float, 2, [0, 3]);
-  const [floats, integers] = [await firstOutput(float, feeds), await firstOutput(quantised, feeds)];
-  const same = await firstOutput(compiledWith(quantised, identity).model, feeds);
-  expect(numbersOf(same)).toEqual(numbersOf(integers));
-  const [shortFloats, shortIntegers] = [
-    await firstOutput(compiledWith(float, plan).model, feeds),
-    await firstOutput(compiledWith(quantised, plan).model, feeds),
-  ];
-  const before = apart(integers, floats);
-  expect(before).toBeGreaterThan(0);
-  expect(apart(shortIntegers, shortFloats)).toBeLessThan(farther * before);
+  const quantised = dynamicallyQuantised(float);
+  const [shortFloat, short] = [float, quantised].map((m) => compiledWith(m, plan).model) as [Model, Model];
+  return { float, quantised, same: compiledWith(quantised, identity).model, shortFloat, short };
 };
 
 describe('dynamic int8', () => {
-  it.each([viltTiny, meterPumer].map((f) => [f.name, f] as const))('%s', async (_, fixture) => {
-    await compare(fixture, dynamicallyQuantised(loadFixture(fixture)));
+  const meter = made(meterPumer);
+  it.each([
+    ['single stream', viltTiny, made(viltTiny)],
+    ['two streams', meterPumer, meter],
+  ] as const)('%s', async (_, fixture, models) => {
+    const feeds = feedsFor(fixture, models.float, 2, [0, 3]);
+    const integers = await firstOutput(models.quantised, feeds);
+    expect(numbersOf(await firstOutput(models.same, feeds))).toEqual(numbersOf(integers));
+    const before = apart(integers, await firstOutput(models.float, feeds));
+    const after = apart(await firstOutput(models.short, feeds), await firstOutput(models.shortFloat, feeds));
+    expect(before).toBeGreaterThan(0);
+    expect(after).toBeLessThan(farther * before);
   });
 
   it('every product keeps the scale and zero point of its own quantiser', () => {
-    const { model } = compiledWith(dynamicallyQuantised(loadFixture(meterPumer)), plan);
-    const { producer, consumers } = usesOf(model.graph);
-    const products = model.graph.nodes.filter((n) => n.op === 'MatMulInteger');
+    const { producer, consumers } = usesOf(meter.short.graph);
+    const products = meter.short.graph.nodes.filter((n) => n.op === 'MatMulInteger');
     expect(products.length).toBeGreaterThan(20);
     for (const product of products) {
       const quantiser = producer(product.inputs[0] ?? '');
@@ -70,9 +79,9 @@ describe('dynamic int8', () => {
   });
 
   it('quantisers are shared again where they read the same value', () => {
-    const quantised = dynamicallyQuantised(loadFixture(meterPumer));
     const count = (model: Model): number => model.graph.nodes.filter((n) => n.op === 'DynamicQuantizeLinear').length;
-    expect(count(compiledWith(quantised, identity).model)).toBe(count(quantised));
+    expect(count(meter.same)).toBe(count(meter.quantised));
+    expect(count(meter.short)).toBeGreaterThan(count(meter.quantised));
   });
 });
 

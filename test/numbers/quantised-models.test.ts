@@ -62,7 +62,7 @@ describe('dynamic int8', () => {
     const after = apart(await firstOutput(models.short, feeds), await firstOutput(models.shortFloat, feeds));
     expect(before).toBeGreaterThan(0);
     expect(after).toBeLessThan(farther * before);
-  });
+  }, 120_000);
 
   it('every product keeps the scale and zero point of its own quantiser', () => {
     const { producer, consumers } = usesOf(meter.short.graph);

@@ -54,15 +54,19 @@ describe('dynamic int8', () => {
   it.each([
     ['single stream', viltTiny, made(viltTiny)],
     ['two streams', meterPumer, meter],
-  ] as const)('%s', async (_, fixture, models) => {
-    const feeds = feedsFor(fixture, models.float, 2, [0, 3]);
-    const integers = await firstOutput(models.quantised, feeds);
-    expect(numbersOf(await firstOutput(models.same, feeds))).toEqual(numbersOf(integers));
-    const before = apart(integers, await firstOutput(models.float, feeds));
-    const after = apart(await firstOutput(models.short, feeds), await firstOutput(models.shortFloat, feeds));
-    expect(before).toBeGreaterThan(0);
-    expect(after).toBeLessThan(farther * before);
-  }, 120_000);
+  ] as const)(
+    '%s',
+    async (_, fixture, models) => {
+      const feeds = feedsFor(fixture, models.float, 2, [0, 3]);
+      const integers = await firstOutput(models.quantised, feeds);
+      expect(numbersOf(await firstOutput(models.same, feeds))).toEqual(numbersOf(integers));
+      const before = apart(integers, await firstOutput(models.float, feeds));
+      const after = apart(await firstOutput(models.short, feeds), await firstOutput(models.shortFloat, feeds));
+      expect(before).toBeGreaterThan(0);
+      expect(after).toBeLessThan(farther * before);
+    },
+    120_000,
+  );
 
   it('every product keeps the scale and zero point of its own quantiser', () => {
     const { producer, consumers } = usesOf(meter.short.graph);

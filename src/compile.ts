@@ -10,6 +10,7 @@ import { paddingCounts } from '../passes/planning/padding-counts.ts';
 import { proveLanes } from '../passes/prove-lanes.ts';
 import { siteStrategies } from '../passes/strategies/index.ts';
 import { valuesAfter } from './analysis/dependencies.ts';
+import { keyValueCache } from './analysis/kv-cache.ts';
 import type { LaneHints } from './analysis/lane-births.ts';
 import { isFault } from './analysis/sites.ts';
 import { understand, type Understanding } from './analysis/understanding.ts';
@@ -78,6 +79,8 @@ export const compileModel = (original: Model, choices: CompileChoices): Compiled
   const report = newReport();
   if (isCompiled(original)) throw new CompileError(say.alreadyCompiled());
   if (opsetOf(original) < 11) throw new CompileError(say.opsetTooOld(opsetOf(original)));
+  const cache = keyValueCache(original);
+  if (cache !== undefined) throw new CompileError(say.keyValueCache(cache.input, { node: cache.node.name }));
   const seen = understandModel(original, choices.hints);
   if (seen.layers.length === 0) throw new CompileError(noCrossModal(seen));
   const understanding = freed(seen, report);

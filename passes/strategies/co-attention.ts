@@ -9,6 +9,7 @@ import { climbToProjection } from '../../src/analysis/projection.ts';
 import { inputsBehind, nodesBehind, valuesAfter } from '../../src/analysis/dependencies.ts';
 import { onlyShapeRead } from '../../src/analysis/lane-reads.ts';
 import { kindOf } from '../../src/analysis/layers.ts';
+import { maskFactsOf } from '../../src/analysis/mask-facts.ts';
 import { afterNorm, isNormOf, residualSum } from '../../src/analysis/residual.ts';
 import type { LaneSite, ReductionSite, SiteFault, SiteStrategy, TokenUse } from '../../src/analysis/sites.ts';
 import type { Attention } from '../../src/analysis/attention.ts';
@@ -81,6 +82,17 @@ const imageSite = (
   return { stream: { value: key.input, seenBy: key.use, uses }, keys: cross };
 };
 
+/**
+ * The text self-attention of this layer or behind it whose mask is more than padding: one by which words see only the
+ * words before them (a caption decoder), or one nobody knows. Scores summed over all text rows would tell earlier
+ * words of later ones.
+ */
+const inOrder = (model: Model, cross: Attention, selves: readonly Attention[]): Attention | undefined => {
+  const behind = valuesAfter(model, [cross.context]);
+  const own = selfAttentionBefore(model, cross, selves);
+  return selves.find((a) => (a === own || behind.has(a.query)) && 'fault' in maskFactsOf(model, a));
+};
+
 export const coAttention: SiteStrategy = {
   name: 'co-attention',
   sites: (model, layer, attentions) => {
@@ -88,6 +100,13 @@ export const coAttention: SiteStrategy = {
     const selves = attentions.filter((a) => kindOf(a) === 'text');
     const asked = attentions.filter((a) => kindOf(a) === 'text-to-image');
     return layer.textToImage.map((cross): ReductionSite | SiteFault => {
+      const ordered = inOrder(model, cross, selves);
+      if (ordered !== undefined)
+        return {
+          layer: layer.layer,
+          node: ordered.product,
+          why: 'the mask of its text self-attention is not proven to hide padding alone: were it causal, image tokens chosen by all words would tell earlier words of later ones',
+        };
       const earlier = asked.filter((a) => a !== cross && valuesAfter(model, [a.context]).has(cross.query));
       const image = imageSite(model, layer.layer, cross, earlier);
       if ('layer' in image) return image;

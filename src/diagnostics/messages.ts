@@ -19,6 +19,12 @@ export const fusedStaysWhole = <N>({ node, why }: { readonly node: N; readonly w
   found: `one that stays whole: ${why}`,
 });
 
+export const keyValueCache = (input: string, at: Place): Diagnostic =>
+  error('kv-cache', `the model is a decoder with a key-value cache: "${input}" holds keys or values of earlier calls`, {
+    at,
+    fix: 'compile the encoder that joins text and image, where the model has one; lengths of caches cannot change',
+  });
+
 export const laneAmbiguous = (why: string): Diagnostic =>
   error('lane-ambiguous', `cannot tell where the text and image tokens come from: ${why}`, {
     fix: 'name the inputs with --text-input and --image-input, or lay out an embeddings input with --lanes NAME=image:577,text:*',

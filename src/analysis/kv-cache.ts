@@ -25,8 +25,9 @@ const pastInputs: ReadonlyMap<string, readonly number[]> = new Map([
 /** The first cache of a model, in graph order. [batch, heads, tokens, width] each, or [2, batch, heads, tokens, width]. */
 export const keyValueCache = (model: Model): KeyValueCache | undefined => {
   const { graph } = model;
-  const outputs = new Set(graph.outputs.map((o) => o.name));
-  const rank = (value: ValueName): number => shapesOf(model).of(value)?.dims?.length ?? 0;
+  // Of what comes out of a body the file itself says the rank.
+  const declared = new Map(graph.outputs.map((o) => [o.name, o.type?.dims?.length ?? 0]));
+  const rank = (value: ValueName): number => shapesOf(model).of(value)?.dims?.length ?? declared.get(value) ?? 0;
   const past = new Set(
     graph.inputs.filter((i) => !graph.constants.has(i.name) && rank(i.name) >= 4).map((i) => i.name),
   );
@@ -36,7 +37,7 @@ export const keyValueCache = (model: Model): KeyValueCache | undefined => {
     const given = listed === undefined ? joins : listed.map((i) => node.inputs[i] ?? '');
     // Bodies of one operator (a first call and later ones) read the past and hand the new one out.
     const input = [...given, ...node.captures].find((v) => past.has(v));
-    const handsOut = node.outputs.some((o) => outputs.has(o) && rank(o) >= 4);
+    const handsOut = node.outputs.some((o) => declared.has(o) && rank(o) >= 4);
     if (input !== undefined && (listed !== undefined || handsOut)) return { node, input };
   }
   return undefined;

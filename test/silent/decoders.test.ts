@@ -87,11 +87,12 @@ describe('caches of keys and values', () => {
     expect(refusal?.message).toContain('"past"');
   });
   it('inside the bodies of a branch between first and later calls', () => {
-    const plain = withOutputs(modelOf({ values, nodes: ['present = Concat(fresh, fresh) axis=2'] }), ['present']);
+    const plain = modelOf({ values, nodes: ['present = Concat(fresh, fresh) axis=2'] });
     const nodes = plain.graph.nodes.map((n) =>
-      n.op === 'Concat' ? { ...n, op: 'If', inputs: [], captures: ['past'] } : n,
+      n.op === 'Concat' ? { ...n, op: 'If', inputs: [], attrs: {}, captures: ['past'] } : n,
     );
-    expect(keyValueCache({ ...plain, graph: { ...plain.graph, nodes } })?.input).toBe('past');
+    const outputs = [{ name: 'present', type: { dataType: DataType.FLOAT, dims: ['batch', heads, 'all', d] } }];
+    expect(keyValueCache({ ...plain, graph: { ...plain.graph, nodes, outputs } })?.input).toBe('past');
   });
   it('a picture joined to another is none', () => {
     const pictures = { a: 'f[batch,3,16,16]', b: 'f[batch,3,16,16]' };

@@ -91,7 +91,10 @@ export const maskFactsOf = (model: Model, attention: Attention): MaskFacts | Mas
     .of(attention.product.outputs[0] ?? '')
     ?.dims?.at(-1);
   const own = dims.at(-1);
-  if (keys === undefined || own === undefined || !sameDim(keys, own))
+  // An open length by another name meets the scores: it is theirs when the model runs, or one entry for all, and then
+  // the part of it that stands for a second lane is empty and the run fails.
+  const isOpen = own !== undefined && dimValue(own) === undefined;
+  if (keys === undefined || own === undefined || !(sameDim(keys, own) || isOpen))
     return { fault: `its mask "${mask.value}" has not one entry for each key` };
   const number = maskNumbers(model)(mask.value);
   const manyRows = !fromEnd(2).one;

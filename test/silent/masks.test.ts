@@ -40,6 +40,26 @@ describe('masks', () => {
     }
   });
 
+  it('one input for all keys, its length by a name of its own', async () => {
+    const whole = rewritten(tinyVilt(), { attention_mask: 'i[batch,all]', between: 'i[2]:1,2' }, (line) =>
+      line.startsWith('mask = ')
+        ? ['mask = Identity(attention_mask)']
+        : line.startsWith('mask_keys = ')
+          ? ['mask_keys = Unsqueeze(mask_float, between)']
+          : [line],
+    );
+    const shown = made.mask.map((row) => [...row, ...Array.from({ length: joint - row.length }, () => 1)]);
+    const feeds = new Map(tensorsOf(made)).set('attention_mask', {
+      dataType: 7,
+      dims: [3, joint],
+      data: BigInt64Array.from(shown.flat(), BigInt),
+    });
+    for (const semantics of ['safe', 'pumer'] as const) {
+      const [a, b] = [whole, tinyVilt()].map((t) => compiledWith(modelOfTiny(t), { ...bothLanes, semantics }).model);
+      expect(distance(await logits(a!, feeds), await logits(b!)).max).toBeLessThan(1e-5);
+    }
+  });
+
   it('with fractions where 0 and 1 should be: what hid before hides now', async () => {
     const floats = rewritten(tinyVilt(), { attention_mask: 'f[batch,8]' }, (line) => [
       line.replace('ConstantOfShape(image_mask_shape) value=i[1]:1', 'ConstantOfShape(image_mask_shape) value=f[1]:1'),

@@ -65,7 +65,7 @@ export const resolvePlan = (u: Understanding, request: PlanRequest, report: Repo
   for (const one of wanted) {
     const { site, planned } = one;
     const lanes = lanesAfter(u.model, u.hints, shorteningsOf(plans.flatMap((p) => p.lanes)));
-    const planning = { model: u.model, semantics, ends, lanes, lengths };
+    const planning = { semantics, ends, lanes, lengths };
     const image = asksForImage(planned, semantics) ? planLane(planning, one, 'image', site.image) : undefined;
     // Whether the image loses anything decides in `pumer` whether the text does.
     const untold = semantics === 'pumer' && image?.counts.kind === 'runtime';

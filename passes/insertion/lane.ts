@@ -12,6 +12,7 @@ import type { LanePlan, SitePlan } from '../../src/reduction/site-plan.ts';
 import { tokenReduceInputList } from '../../src/reduction/token-reduce/body.ts';
 import { TOKEN_REDUCE } from '../../src/reduction/token-reduce/contract.ts';
 import { invariant } from '../../src/support/assert.ts';
+import { batchFirst, headsApart, layoutOf } from './layout.ts';
 import {
   cutSegment,
   lengthOf,
@@ -46,11 +47,12 @@ const weightOf = (
   return { weight, mask, steps };
 };
 
-/** Keys averaged over heads, float32 [B, n, d], from keys [B, H, d, Lk]. */
+/** Keys averaged over heads, float32 [B, n, d], from the keys [.., d, Lk] of a product. */
 const metricOf = (s: Insertion, e: Emitter, plan: LanePlan, tokens: readonly Segment[], index: number): ValueName => {
   const key = plan.site.keys.key;
   const type = shapesOf(s.u.model).of(key)?.dataType;
-  const single = type === DataType.FLOAT ? key : e.cast(key, DataType.FLOAT);
+  const apart = headsApart(e, key, layoutOf(plan.site.keys));
+  const single = type === DataType.FLOAT ? apart : e.cast(apart, DataType.FLOAT);
   const mean = e.reduce('ReduceMean', single, [1], false);
   return e.transpose(cutSegment(s, e, mean, 2, tokens, index), [0, 2, 1]);
 };
@@ -111,7 +113,7 @@ export const reduceLane = (
   const { keep, merge, prune } = countsOf(s, e, site, plan, length, imagePrune);
   const { weight, mask, steps } = weightOf(s, e, keyTokens, keyIndex, plan.site.keys, prune);
   const inputs = tokenReduceInputList({
-    tokens: cutSegment(s, e, stream, 1, layout, index),
+    tokens: batchFirst(e, cutSegment(s, e, stream, plan.layout.tokens, layout, index), plan.layout),
     attention: rows ?? e.constant(floatTensor([1, 1, 1, 1], [0])),
     rowWeight: rows === undefined ? e.constant(floatTensor([1, 1], [1])) : rowWeight,
     metric: metricOf(s, e, plan, keyTokens, keyIndex),
@@ -139,7 +141,7 @@ export const reduceLane = (
   const [tokens, weightOut, target, position] = outputs;
   const left =
     plan.counts.kind === 'static' ? plan.counts.keep - plan.counts.merge : s.emitter('lengths').length(weightOut, 1);
-  const [batch] = s.plan.lanes.of(plan.site.stream.value) ?? [];
+  const batch = s.plan.lanes.of(plan.site.stream.value)?.[1 - plan.layout.tokens];
   invariant(batch !== undefined, 'the stream has no batch axis');
   const step: Step = { before: plan.before, batch: axisDim(batch), weight, target, position };
   s.states.set(plan.after, { length: left, weight: weightOut, mask, steps: [...steps, step] });

@@ -16,6 +16,7 @@ import {
   type Labels,
   type Segment,
 } from '../../src/analysis/labels.ts';
+import { streamLayout } from '../../src/analysis/layout.ts';
 import { shapesOf } from '../../src/analysis/shapes.ts';
 import type { Emitter } from '../../src/graph/emit.ts';
 import { DataType, type Node, type ValueName } from '../../src/graph/model.ts';
@@ -116,8 +117,8 @@ export const mapLinks = (s: Insertion): void => {
   for (const node of nodes) {
     const joined = s.plan.lanes.of(node.outputs[0] ?? '');
     if (node.domain !== '' || !joins.has(node.op) || joined?.length !== 3) continue;
-    const [batch, tokens, width] = joined as [Axis, Axis, Axis];
-    if (isLabelled(batch) || isLabelled(width) || !isShortened(tokens) || tokensOf(tokens) === undefined) continue;
+    const tokens = joined[1] as Axis;
+    if (streamLayout(joined, s.plan.lanes.singleRow)?.tokens !== 1 || !isShortened(tokens)) continue;
     node.inputs.forEach((_, input) => {
       mapOperand(s, node, input, joined);
     });

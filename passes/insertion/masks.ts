@@ -4,16 +4,18 @@
  * for weight 0, condition masks the same in their own form, multiplicative masks the weight itself.
  */
 import type { Attention, AttentionMask } from '../../src/analysis/attention.ts';
+import { isStandard, type ScoresLayout } from '../../src/analysis/layout.ts';
 import type { MaskFacts } from '../../src/analysis/mask-facts.ts';
 import { shapesOf } from '../../src/analysis/shapes.ts';
 import { CompileError } from '../../src/diagnostics/diagnostic.ts';
 import * as say from '../../src/diagnostics/messages.ts';
-import type { Emitter } from '../../src/graph/emit.ts';
 import { DataType, type ValueName } from '../../src/graph/model.ts';
 import { keyWeights } from './key-weights.ts';
+import { entryLayoutOf, perKey } from './layout.ts';
+import { carryFloor, multiplicativeMask, withSelf } from './multiplicative-mask.ts';
 import { enterTerms, sharesEntry } from './position-biases.ts';
 import { maskOf, once, plannedTokens, type Insertion } from './session.ts';
-import { addSizes, defaultMinimum, hiddenBias, isQuantisedBehind, logBias, retyped } from './score-bias.ts';
+import { addSizes, defaultMinimum, hiddenBias, isQuantisedBehind, layoutKey, logBias } from './score-bias.ts';
 
 /** Element type of what the mask meets: the mask's own, or for a condition (or no mask) the scores'. */
 const scoreType = (s: Insertion, attention: Attention): number => {
@@ -30,11 +32,12 @@ const additiveMask = (
   weights: ValueName,
   least: number,
   type: number,
+  layout: ScoresLayout,
 ): ValueName => {
   const { scale = 1, scaleBehind = 1 } = attention.mask ?? {};
-  if (!isQuantisedBehind(s, attention)) return logBias(s, weights, least * scale, type, scaleBehind);
+  if (!isQuantisedBehind(s, attention)) return logBias(s, weights, least * scale, type, layout, scaleBehind);
   addSizes(s, attention, weights, 0);
-  return hiddenBias(s, weights, least * scale, type);
+  return hiddenBias(s, weights, least * scale, type, layout);
 };
 
 const carryWhere = (
@@ -43,13 +46,14 @@ const carryWhere = (
   mask: AttentionMask,
   weights: ValueName,
   type: number,
+  layout: ScoresLayout,
 ): void => {
   const { node } = mask.entry;
   const padded = mask.paddedWhen === true;
-  const condition = once(s, `condition:${weights}:${padded}`, () => {
+  const condition = once(s, `condition:${weights}:${padded}${layoutKey(layout)}`, () => {
     const e = s.emitter('masks');
     const shown = e.op('Greater', [weights, e.float(0)]);
-    return e.unsqueeze(padded ? e.op('Not', [shown]) : shown, [1, 2]);
+    return perKey(e, padded ? e.op('Not', [shown]) : shown, layout);
   });
   s.editor.setInput(node, 0, condition);
   if (isQuantisedBehind(s, attention)) {
@@ -57,41 +61,10 @@ const carryWhere = (
     return;
   }
   // Hidden keys are filled in behind, so their own bias only has to be finite.
-  const bias = logBias(s, weights, defaultMinimum, type, mask.scaleBehind);
+  const bias = logBias(s, weights, defaultMinimum, type, layout, mask.scaleBehind);
   const scores = padded ? 2 : 1;
   const e = s.emitter('masks');
   s.editor.setInput(node, scores, e.op('Add', [s.editor.current(node)?.inputs[scores] ?? '', bias]));
-};
-
-/** w + (1 - w) I, the identity matrix made for these scores. */
-const withSelf = (e: Emitter, attention: Attention, w: ValueName, type: number): ValueName => {
-  const size = e.slice(e.op('Shape', [attention.product.outputs[0] ?? '']), 0, 2);
-  const eye = retyped(e, e.op('EyeLike', [e.op('ConstantOfShape', [size])]), type);
-  return e.op('Add', [w, e.op('Mul', [e.op('Sub', [retyped(e, e.float(1), type), w]), eye])]);
-};
-
-/**
- * w, or w + (1 - w) I where the model's rows see themselves; in `safe` with w = 1 for real tokens, the whole times the
- * sizes. Built anew for these scores: layers may share the old one, and its identity matrix may have a baked size.
- */
-const multiplicativeMask = (s: Insertion, attention: Attention, weights: ValueName, type: number): ValueName => {
-  const e = s.emitter('masks');
-  const keys = e.unsqueeze(retyped(e, weights, type), [1, 2]);
-  const safe = s.plan.semantics === 'safe';
-  const shown = safe ? e.cast(e.op('Greater', [e.unsqueeze(weights, [1, 2]), e.float(0)]), type) : keys;
-  const mask = attention.mask?.seesSelf === true ? withSelf(e, attention, shown, type) : shown;
-  return safe ? e.op('Mul', [mask, keys]) : mask;
-};
-
-/** eps / N anew: where the scores are small it decides, and the model may have its N from anywhere. */
-const carryFloor = (s: Insertion, attention: Attention): void => {
-  const floor = attention.mask?.floor;
-  if (floor === undefined) return;
-  // Its own type: an exponential may be float32 among float16.
-  const type = shapesOf(s.u.model).of(floor.node.inputs[floor.input] ?? '')?.dataType ?? DataType.FLOAT;
-  const e = s.emitter('masks');
-  const keys = e.squeeze(e.length(attention.product.outputs[0] ?? '', 3), [0]);
-  s.editor.setInput(floor.node, floor.input, e.op('Div', [retyped(e, e.float(floor.eps), type), e.cast(keys, type)]));
 };
 
 /**
@@ -116,10 +89,7 @@ const carryMask = (s: Insertion, attention: Attention): void => {
   const done = `carried:${attention.probabilities}`;
   if (versions.length === 0 || s.shared.has(done) || versions.some((v) => !s.states.has(v))) return;
   s.shared.set(done, '');
-  if (attention.rank !== 4)
-    throw new CompileError(
-      say.maskNotUnderstood('its scores are not [batch, heads, queries, keys]', { node: attention.product.name }),
-    );
+  const layout = entryLayoutOf(attention);
   const mask = maskOf(s, attention);
   if (!keys.some((t) => t.version !== '')) {
     enterTerms(
@@ -137,10 +107,16 @@ const carryMask = (s: Insertion, attention: Attention): void => {
   enterTerms(
     s,
     attention,
-    mask.kind === 'additive' ? { entry, value: additiveMask(s, attention, weights, minimum, type) } : undefined,
+    mask.kind === 'additive' ? { entry, value: additiveMask(s, attention, weights, minimum, type, layout) } : undefined,
   );
-  if (mask.kind === 'where') carryWhere(s, attention, attention.mask as AttentionMask, weights, type);
+  if (mask.kind === 'where') carryWhere(s, attention, attention.mask as AttentionMask, weights, type, layout);
   else if (mask.kind === 'multiplicative') {
+    if (!isStandard(layout))
+      throw new CompileError(
+        say.maskNotUnderstood('it multiplies exponentials that are not [batch, heads, queries, keys]', {
+          node: attention.product.name,
+        }),
+      );
     s.editor.setInput(entry.node, entry.input, multiplicativeMask(s, attention, weights, type));
     carryFloor(s, attention);
   } else if (mask.kind === 'none' && s.plan.semantics === 'safe') {

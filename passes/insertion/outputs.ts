@@ -2,14 +2,15 @@
  * Graph outputs that carry shortened tokens get their full length back: a merged token's value goes to every token
  * it stands for, a pruned token gets zeros (semantics.md, Always).
  */
-import { tokensOf, type Segment } from '../../src/analysis/labels.ts';
-import { isShortened } from '../../src/analysis/labels.ts';
+import { constDim } from '../../src/analysis/dim.ts';
+import { isShortened, plainAxis, tokensOf, type Segment } from '../../src/analysis/labels.ts';
+import { streamLayout } from '../../src/analysis/layout.ts';
 import { shapesOf } from '../../src/analysis/shapes.ts';
 import { CompileError } from '../../src/diagnostics/diagnostic.ts';
 import * as say from '../../src/diagnostics/messages.ts';
 import type { Emitter } from '../../src/graph/emit.ts';
 import { DataType, type ValueName } from '../../src/graph/model.ts';
-import { intAttr } from '../../src/graph/tensors.ts';
+import { intAttr, intsAttr } from '../../src/graph/tensors.ts';
 import { usesOf } from '../../src/graph/uses.ts';
 import { cutSegment, type Insertion, type LaneState } from './session.ts';
 
@@ -54,14 +55,13 @@ const restore = (s: Insertion, name: ValueName): ValueName | undefined => {
     throw new CompileError(say.outputNotRestorable(name, why));
   };
   const type = shapesOf(s.u.model).of(name)?.dataType;
-  if (
-    axis !== 1 ||
-    labels.length < 2 ||
-    labels.length > 3 ||
-    tokens === undefined ||
-    labels.filter(isShortened).length > 1
-  )
-    return refuse('its tokens are not on axis 1 of a [batch, tokens] or [batch, tokens, width] value');
+  // The same layouts as of streams; a number a token counts as a width of 1.
+  const layout = streamLayout(
+    labels.length === 2 ? [...labels, plainAxis(constDim(1))] : labels,
+    s.plan.lanes.singleRow,
+  );
+  if (layout?.tokens !== axis || tokens === undefined || labels.filter(isShortened).length > 1)
+    return refuse('its tokens are not on one of two axes beside the batch, perhaps with a width behind');
   if (type === undefined || !floats.has(type)) return refuse('it does not hold floating-point numbers');
   const uses = usesOf(s.u.model.graph);
   const producer = uses.producer(name);
@@ -71,21 +71,25 @@ const restore = (s: Insertion, name: ValueName): ValueName | undefined => {
   if (uses.consumers(name).some(({ input }) => input < 0)) return refuse('a body of another operator reads it');
   // A later site may already read it: that one wants the tokens as they are, not as they are handed out.
   s.editor.renameValue(name, short);
+  const turn = labels.length === 2 ? [1, 0] : [1, 0, 2];
+  const rows = axis === 1 ? short : e.transpose(short, turn);
   const parts = tokens.map((segment, i) => {
-    const part = cutSegment(s, e, short, 1, tokens, i);
+    const part = cutSegment(s, e, rows, 1, tokens, i);
     return segment.version === '' ? part : restoredLane(s, e, part, segment, labels.length, type);
   });
-  s.editor.add({
-    name: s.editor.fresh(`pumer/restore/${name}/Concat`),
-    op: 'Concat',
-    domain: '',
-    inputs: parts,
-    outputs: [name],
-    attrs: { axis: intAttr(1) },
-    captures: [],
-  });
+  const last = { domain: '', outputs: [name], captures: [] };
+  s.editor.add(
+    axis === 1
+      ? { ...last, ...named(s, name, 'Concat'), inputs: parts, attrs: { axis: intAttr(1) } }
+      : { ...last, ...named(s, name, 'Transpose'), inputs: [e.concat(parts, 1)], attrs: { perm: intsAttr(turn) } },
+  );
   return short;
 };
+
+const named = (s: Insertion, output: ValueName, op: string): { name: string; op: string } => ({
+  name: s.editor.fresh(`pumer/restore/${output}/${op}`),
+  op,
+});
 
 /** Restores every output that needs it, or refuses with `--outputs refuse`. */
 export const restoreOutputs = (s: Insertion, choice: 'restore' | 'refuse'): void => {

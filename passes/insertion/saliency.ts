@@ -11,6 +11,7 @@ import { CompileError } from '../../src/diagnostics/diagnostic.ts';
 import * as say from '../../src/diagnostics/messages.ts';
 import type { Emitter } from '../../src/graph/emit.ts';
 import type { Node, ValueName } from '../../src/graph/model.ts';
+import { headsApart, layoutOf } from './layout.ts';
 import { cutSegment, type Insertion } from './session.ts';
 
 export type SaliencySource = 'probs' | 'recompute';
@@ -57,7 +58,11 @@ const recomputed = (
       say.recomputeNotPossible(layer, 'its softmax sees where each query stands, and text does not stand first'),
     );
   const chain = normalisation(s, attention);
-  const queries = cutSegment(s, e, attention.query, 2, rows, text);
+  if ((layoutOf(attention).folded || attention.entryLayout?.folded === true) && chain.some((n) => n.op === 'Reshape'))
+    throw new CompileError(
+      say.recomputeNotPossible(layer, 'its scores are reshaped on their way, to a shape that names all queries'),
+    );
+  const queries = cutSegment(s, e, attention.query, layoutOf(attention).folded ? 1 : 2, rows, text);
   const copies = new Map<ValueName, ValueName>([
     [attention.product.outputs[0] ?? '', e.op('MatMul', [queries, attention.key])],
   ]);
@@ -84,9 +89,11 @@ export const saliencyRows = (
 ): ValueName => {
   const text = rows.findIndex((t) => t.lane === 'text');
   const image = columns.findIndex((t) => t.lane === 'image');
+  const layout = layoutOf(attention);
+  const last = layout.folded ? 2 : 3;
   const textRows =
     source === 'probs'
-      ? cutSegment(s, e, attention.probabilities, 2, rows, text)
+      ? cutSegment(s, e, attention.probabilities, last - 1, rows, text)
       : recomputed(s, e, layer, attention, rows, text);
-  return cutSegment(s, e, textRows, 3, columns, image);
+  return headsApart(e, cutSegment(s, e, textRows, last, columns, image), layout);
 };

@@ -3,10 +3,13 @@
  * the model's own minimum where they are hidden. Which attention gets what is masks.ts' business.
  */
 import type { Attention } from '../../src/analysis/attention.ts';
+import { dimText } from '../../src/analysis/dim.ts';
+import type { ScoresLayout } from '../../src/analysis/layout.ts';
 import { isQuantised } from '../../src/analysis/number-types.ts';
 import { shapesOf } from '../../src/analysis/shapes.ts';
 import type { Emitter } from '../../src/graph/emit.ts';
 import { DataType, type ValueName } from '../../src/graph/model.ts';
+import { perKey, softmaxLayoutOf } from './layout.ts';
 import { once, type Insertion } from './session.ts';
 
 /** Where a model has no minimum of its own. */
@@ -16,25 +19,41 @@ export const defaultMinimum = -10_000;
 export const retyped = (e: Emitter, value: ValueName, type: number): ValueName =>
   type === DataType.FLOAT ? value : e.cast(value, type);
 
+export const layoutKey = ({ heads, headsFirst, folded }: ScoresLayout): string =>
+  folded ? `:${headsFirst}:${dimText(heads)}` : headsFirst ? ':first' : '';
+
 /**
- * log(weight) [B, 1, 1, Lk] in the type of the scores, `minimum` where the weight is 0. `scaleBehind`: what it will be
- * multiplied with on its way to the softmax.
+ * log(weight) laid out as the scores, in their type, one entry per key; `minimum` where the weight is 0. `scaleBehind`:
+ * what it will be multiplied with on its way to the softmax.
  */
-export const logBias = (s: Insertion, weights: ValueName, minimum: number, type: number, scaleBehind = 1): ValueName =>
-  once(s, `bias:${weights}:${minimum}:${type}:${scaleBehind}`, () => {
+export const logBias = (
+  s: Insertion,
+  weights: ValueName,
+  minimum: number,
+  type: number,
+  layout: ScoresLayout,
+  scaleBehind = 1,
+): ValueName =>
+  once(s, `bias:${weights}:${minimum}:${type}:${scaleBehind}${layoutKey(layout)}`, () => {
     const e = s.emitter('masks');
     const log = e.op('Log', [weights]);
     const shown = Math.abs(scaleBehind - 1) < 1e-6 ? log : e.op('Div', [log, e.float(scaleBehind)]);
     const bias = e.op('Where', [e.op('Greater', [weights, e.float(0)]), shown, e.float(minimum)]);
-    return e.unsqueeze(retyped(e, bias, type), [1, 2]);
+    return perKey(e, retyped(e, bias, type), layout);
   });
 
-/** 0, or `minimum` where the weight is 0: [B, 1, 1, Lk] in the type of the scores. */
-export const hiddenBias = (s: Insertion, weights: ValueName, minimum: number, type: number): ValueName =>
-  once(s, `hidden:${weights}:${minimum}:${type}`, () => {
+/** 0, or `minimum` where the weight is 0, laid out the same way. */
+export const hiddenBias = (
+  s: Insertion,
+  weights: ValueName,
+  minimum: number,
+  type: number,
+  layout: ScoresLayout,
+): ValueName =>
+  once(s, `hidden:${weights}:${minimum}:${type}${layoutKey(layout)}`, () => {
     const e = s.emitter('masks');
     const bias = e.op('Where', [e.op('Greater', [weights, e.float(0)]), e.float(0), e.float(minimum)]);
-    return e.unsqueeze(retyped(e, bias, type), [1, 2]);
+    return perKey(e, retyped(e, bias, type), layout);
   });
 
 /**
@@ -49,5 +68,9 @@ export const addSizes = (s: Insertion, attention: Attention, weights: ValueName,
   const { node, input } = attention.biasEntry;
   const type = shapesOf(s.u.model).of(node.inputs[input] ?? '')?.dataType ?? DataType.FLOAT;
   const scores = s.editor.current(node)?.inputs[input] ?? '';
-  s.editor.setInput(node, input, s.emitter('masks').op('Add', [scores, logBias(s, weights, hidden, type)]));
+  s.editor.setInput(
+    node,
+    input,
+    s.emitter('masks').op('Add', [scores, logBias(s, weights, hidden, type, softmaxLayoutOf(attention))]),
+  );
 };

@@ -7,6 +7,7 @@ import { tokensOf, type Segment } from '../../src/analysis/labels.ts';
 import type { ValueName } from '../../src/graph/model.ts';
 import type { LanePlan, SitePlan } from '../../src/reduction/site-plan.ts';
 import { reduceLane } from './lane.ts';
+import { fromBatchFirst } from './layout.ts';
 import { carryMasks } from './masks.ts';
 import { saliencyRows, type SaliencySource } from './saliency.ts';
 import { cutSegment, plannedTokens, type Insertion, type LaneState } from './session.ts';
@@ -53,7 +54,7 @@ export const insertSite = (s: Insertion, site: SitePlan, source: SaliencySource)
   for (const plan of site.lanes) {
     const stream = streamValue(s, plan);
     const labels = s.plan.lanes.of(plan.site.stream.value);
-    const layout = (tokensOf(labels?.[1]) ?? []).map((t) =>
+    const layout = (tokensOf(labels?.[plan.layout.tokens]) ?? []).map((t) =>
       t.lane === plan.lane ? { ...t, version: plan.before } : t,
     );
     const known = streams.get(stream) ?? { layout, parts: new Map<number, ValueName>(), plan };
@@ -64,14 +65,14 @@ export const insertSite = (s: Insertion, site: SitePlan, source: SaliencySource)
     imagePrune ??= shorter.prune;
     known.parts.set(
       entering.findIndex((t) => t.lane === plan.lane),
-      shorter.tokens,
+      fromBatchFirst(e, shorter.tokens, plan.layout),
     );
     streams.set(stream, { ...known, layout: entering });
   }
   for (const [stream, { layout, parts, plan }] of streams) {
     const whole = e.concat(
-      layout.map((_, i) => parts.get(i) ?? cutSegment(s, e, stream, 1, layout, i)),
-      1,
+      layout.map((_, i) => parts.get(i) ?? cutSegment(s, e, stream, plan.layout.tokens, layout, i)),
+      plan.layout.tokens,
     );
     for (const { node, input } of plan.site.stream.uses) if (input >= 0) s.editor.setInput(node, input, whole);
   }

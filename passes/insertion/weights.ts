@@ -9,11 +9,12 @@ import { hidesNothing, type MaskFacts } from '../../src/analysis/mask-facts.ts';
 import { shapesOf } from '../../src/analysis/shapes.ts';
 import type { Emitter } from '../../src/graph/emit.ts';
 import { DataType, type ValueName } from '../../src/graph/model.ts';
+import { batchSize, entryLayoutOf, layoutOf, maskApart } from './layout.ts';
 import { cutSegment, lengthOf, maskOf, once, sizeValue, type Insertion } from './session.ts';
 
 /** Batch size of an attention as an int64[1] value: of its keys, for queries may depend on what is being shortened. */
 export const batchOf = (s: Insertion, attention: Attention): ValueName =>
-  once(s, `batch:${attention.key}`, () => s.emitter('lengths').length(attention.key, 0));
+  once(s, `batch:${attention.key}`, () => batchSize(s.emitter('lengths'), attention.key, layoutOf(attention)));
 
 /** All ones [B, n], for as many rows as `attention` has. */
 export const allOnes = (s: Insertion, attention: Attention, segment: Segment): ValueName =>
@@ -32,11 +33,13 @@ const shownAbove = -50;
 /** float32 [B or 1, Lk]: 1 for keys the mask shows, 0 for hidden ones (multiplicative masks in `pumer`: as they are). */
 const shownKeys = (s: Insertion, e: Emitter, attention: Attention, mask: MaskFacts): ValueName => {
   const value = attention.mask?.value ?? '';
-  const rank = shapesOf(s.u.model).of(value)?.dims?.length ?? 4;
+  const dims = shapesOf(s.u.model).of(value)?.dims ?? [];
+  const { row: laid, dims: sizes } = maskApart(e, value, dims, entryLayoutOf(attention));
+  const rank = sizes.length;
   // Every head and query sees the same keys (mask facts): take the first of each, down to [batch, keys].
-  let row = value;
+  let row = laid;
   for (let axis = Math.max(rank - 3, rank === 4 ? 1 : 0); axis < rank - 1; axis++) {
-    const dim = shapesOf(s.u.model).of(value)?.dims?.[axis];
+    const dim = sizes[axis];
     if (dim === undefined || dimValue(dim) !== 1) row = e.slice(row, axis, 0, 1);
   }
   if (rank === 4) row = e.squeeze(row, [1, 2]);

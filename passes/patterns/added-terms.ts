@@ -23,7 +23,7 @@ export const scaleOf = (c: PatternContext, node: Node): { factor: number; value:
   return { factor: node.op === 'Mul' ? constant : 1 / constant, value: node.inputs[operand] ?? '' };
 };
 
-/** Few numbers, the same for every query and head, one for each key. */
+/** Few numbers, the same for every query and head (which may be folded into the batch), one for each key. */
 const looksLikeMask = (c: PatternContext, value: ValueName): boolean => {
   const dims = c.dims(value);
   const contents = contentsOf(c.model)(value);
@@ -31,7 +31,9 @@ const looksLikeMask = (c: PatternContext, value: ValueName): boolean => {
   if (dims === undefined || last === undefined || dimValue(last) === 1 || contents?.among === undefined) return false;
   return [2, 3].every((back) => {
     const dim = dims[dims.length - back];
-    return dim === undefined || dimValue(dim) === 1 || contents.uniform[dims.length - back] === true;
+    const parts = contents.parts[dims.length - back] ?? [];
+    const folded = back === 3 && parts.some((part) => part.uniform && dimValue(part.dim) !== 1);
+    return dim === undefined || dimValue(dim) === 1 || parts.every((part) => part.uniform) || folded;
   });
 };
 

@@ -3,10 +3,12 @@
  *
  *   scores -> [Add mask or bias | Where(condition, fill, scores)]* -> [scale] -> [less the largest] -> Softmax(last axis)
  *
- * in any order. Casts and quantisation may stand between any two. A second mask is reported, not understood.
+ * in any order. Casts and quantisation may stand between any two, and heads may be folded into the batch. A second mask
+ * is reported, not understood.
  */
 import {
   climbToProduct,
+  refolds,
   type AttentionMask,
   type AttentionPattern,
   type PatternContext,
@@ -79,7 +81,7 @@ const peel = (c: PatternContext, value: ValueName, scaleBehind = 1): Peeled | No
   if (node.op === 'Add') return additive(c, node, scaleBehind) ?? node;
   if (node.op === 'Where') return where(c, node, scaleBehind) ?? node;
   if (node.op === 'Sub') return shifted(c, node, scaleBehind);
-  if (isWrapper(node)) return peel(c, node.inputs[0] ?? '', scaleBehind);
+  if (isWrapper(node) || refolds(c, node)) return peel(c, node.inputs[0] ?? '', scaleBehind);
   const scaled = scaleOf(c, node);
   return scaled === undefined ? node : peel(c, scaled.value, scaleBehind * scaled.factor);
 };

@@ -1,14 +1,13 @@
 /**
  * Plans one lane at one site: checks that its tokens lie where insertion can cut them, and counts them.
  */
-import { startsWithBatch } from '../../src/analysis/batch-axis.ts';
-import { constDim, dimValue, sameDim, type Dim } from '../../src/analysis/dim.ts';
-import { axisDim, tokensOf, type Segment } from '../../src/analysis/labels.ts';
+import { constDim, dimValue, type Dim } from '../../src/analysis/dim.ts';
+import { tokensOf, type Segment } from '../../src/analysis/labels.ts';
 import type { Lanes } from '../../src/analysis/lanes.ts';
+import { streamLayout } from '../../src/analysis/layout.ts';
 import type { LaneSite } from '../../src/analysis/sites.ts';
 import { CompileError } from '../../src/diagnostics/diagnostic.ts';
 import * as say from '../../src/diagnostics/messages.ts';
-import type { Model } from '../../src/graph/model.ts';
 import { imageCounts, textCounts } from '../../src/reduction/counts.ts';
 import type { Modality, PlannedSite, Semantics } from '../../src/reduction/plan.ts';
 import type { LaneCounts, LanePlan } from '../../src/reduction/site-plan.ts';
@@ -43,7 +42,6 @@ const removes = (counts: LaneCounts): boolean =>
 
 /** What planning a lane needs besides the lane. */
 export interface LanePlanning {
-  readonly model: Model;
   readonly semantics: Semantics;
   readonly ends: Readonly<Record<Modality, Ends>>;
   /** Lanes as they are behind the sites planned so far. */
@@ -57,7 +55,7 @@ export interface LanePlanning {
  * Throws a CompileError where the lane is not laid out as needed.
  */
 export const planLane = (
-  { model, semantics, ends, lanes, lengths }: LanePlanning,
+  { semantics, ends, lanes, lengths }: LanePlanning,
   { site, planned, name }: Wanted,
   lane: Modality,
   at: LaneSite,
@@ -66,38 +64,23 @@ export const planLane = (
   const product = lanes.of(at.keys.product.outputs[0] ?? '');
   const run = runOf(tokensOf(product?.[product.length - 1]), lane);
   const stream = lanes.seenBy(at.stream.seenBy.node, at.stream.value);
-  const streamRun = runOf(tokensOf(stream?.[1]), lane);
-  const place = { node: at.keys.product.name };
+  const layout = streamLayout(stream, lanes.singleRow);
+  const streamRun = runOf(layout && tokensOf(stream?.[layout.tokens]), lane);
+  const refuse = (why: string, value?: string): never => {
+    throw new CompileError(
+      say.layerNotReducible(planned.layer, why, { node: at.keys.product.name, ...(value !== undefined && { value }) }),
+    );
+  };
   const asking = lanes.of(site.scoring.product.outputs[0] ?? '');
   if (lane === 'image' && runOf(tokensOf(asking?.[asking.length - 2]), 'text') === undefined)
-    throw new CompileError(
-      say.layerNotReducible(planned.layer, 'its text queries, which score the image, are not one run of tokens', place),
-    );
-  if (run === undefined || product?.length !== 4)
-    throw new CompileError(
-      say.layerNotReducible(
-        planned.layer,
-        `its ${lane} keys are not one run of tokens in a [batch, heads, queries, keys] product`,
-        place,
-      ),
-    );
-  const [scores, heads, rows] = [product[0], product[1], stream?.[0]].map((axis) => axis && axisDim(axis));
-  const sizesTell = scores !== undefined && heads !== undefined && (dimValue(scores) === 1 || !sameDim(scores, heads));
-  if (
-    scores === undefined ||
-    rows === undefined ||
-    !sameDim(scores, rows) ||
-    !(sizesTell || startsWithBatch(model, at.keys.key))
-  )
-    throw new CompileError(
-      say.layerNotReducible(planned.layer, 'the first axis of its scores is not the batch', place),
-    );
-  if (streamRun === undefined || streamRun.version !== run.version || stream?.length !== 3)
-    throw new CompileError(
-      say.layerNotReducible(planned.layer, `its ${lane} tokens are not on axis 1 of a [batch, tokens, width] value`, {
-        ...place,
-        value: at.stream.value,
-      }),
+    return refuse('its text queries, which score the image, are not one run of tokens');
+  if (run === undefined) return refuse(`its ${lane} keys are not one run of tokens in a product of queries and keys`);
+  if (at.keys.layout === undefined || dimValue(at.keys.layout.heads) === undefined)
+    return refuse('which axis of its scores is the batch, and which the heads, is not proven');
+  if (layout === undefined || streamRun === undefined || streamRun.version !== run.version)
+    return refuse(
+      `its ${lane} tokens are not proven to lie in a [batch, tokens, width] or [tokens, batch, width] value`,
+      at.stream.value,
     );
   const length = lengths.has(run.version) ? lengths.get(run.version) : run.length;
   const counts = laneCounts(lane, length, planned, semantics, ends[lane], untold);
@@ -108,6 +91,7 @@ export const planLane = (
   return {
     lane,
     site: at,
+    layout,
     before: run.version,
     after,
     length,

@@ -5,9 +5,10 @@
  */
 import { opsetOf, type Model, type Node, type ValueName } from '../graph/model.ts';
 import { usesOf } from '../graph/uses.ts';
-import type { Dim } from './dim.ts';
+import { dimValue, sameDim, type Dim } from './dim.ts';
 import { tokensOf, type Segment } from './labels.ts';
 import type { Lanes } from './lanes.ts';
+import { scoresLayout, type ScoresLayout } from './layout.ts';
 import { constantNumbers, isFixed, isWrapper } from './number-types.ts';
 import { shapesOf } from './shapes.ts';
 import { valueNumbers } from './value-numbers.ts';
@@ -95,14 +96,19 @@ export interface AttentionPattern {
 export interface Attention extends NormalisedScores {
   /** The product of queries and keys. */
   readonly product: Node;
-  /** [B, H, Lq, d] and [B, H, d, Lk], as the product reads them. */
+  /** Queries [.., Lq, d] and keys [.., d, Lk], as the product reads them. */
   readonly query: ValueName;
   readonly key: ValueName;
   /** The product of probabilities and values. */
   readonly apply: Node;
   readonly value: ValueName;
   readonly context: ValueName;
-  readonly rank: number;
+  /** How the product lays out its scores; undefined where its batch axis is not proven. */
+  readonly layout: ScoresLayout | undefined;
+  /** The same where the mask (or a bias) enters: heads may be folded into the batch on one side of it only. */
+  readonly entryLayout: ScoresLayout | undefined;
+  /** The same in front of the softmax. */
+  readonly softmaxLayout: ScoresLayout | undefined;
   readonly queryTokens: readonly Segment[];
   readonly keyTokens: readonly Segment[];
 }
@@ -112,19 +118,33 @@ export interface AttentionFacts {
   readonly nearMisses: readonly NearMiss[];
 }
 
-/** Operators between products that only rescale or retype scores (quantisers round and cap them, too). */
+/** Operators between products that only rescale, retype or refold scores (quantisers round and cap them, too). */
 const rescales = (c: PatternContext, node: Node): boolean => {
-  if (isWrapper(node)) return true;
+  if (isWrapper(node) || refolds(c, node)) return true;
   const operand = node.op === 'Mul' || node.op === 'Div' ? scaleOperand(c, node) : undefined;
   return operand !== undefined;
 };
 
-/** The input of a Mul or Div by one constant that is not the constant. */
+const reshapes = new Set(['Reshape', 'Squeeze', 'Unsqueeze', 'Flatten']);
+
+/** [B*H, Lq, Lk] to [B, H, Lq, Lk] or back: the last two axes stay what they are. */
+export const refolds = (c: PatternContext, node: Node): boolean => {
+  if (!reshapes.has(node.op) || node.domain !== '') return false;
+  const [before, after] = [node.inputs[0], node.outputs[0]].map((v) => c.dims(v ?? '')?.slice(-2));
+  return before?.length === 2 && after?.length === 2 && before.every((d, i) => sameDim(d, after[i] as Dim));
+};
+
+/** The input of a Mul or Div by a single number that is not that number. */
 export const scaleOperand = (c: PatternContext, node: Node): number | undefined => {
   const [a, b] = node.inputs as [ValueName, ValueName];
-  if (c.constant(b)?.length === 1) return 0;
-  return node.op === 'Mul' && c.constant(a)?.length === 1 ? 1 : undefined;
+  if (isNumber(c, b)) return 0;
+  return node.op === 'Mul' && isNumber(c, a) ? 1 : undefined;
 };
+
+/** A constant number, or one worked out of sizes alone: sqrt(d) from the shape of the queries. */
+const isNumber = (c: PatternContext, value: ValueName): boolean =>
+  c.constant(value)?.length === 1 ||
+  (c.dims(value)?.every((d) => dimValue(d) === 1) === true && isFixed(c.model, value));
 
 const isMatMul = (node: Node): boolean => node.op === 'MatMul' && node.domain === '';
 
@@ -148,14 +168,16 @@ const replacesNaN = (model: Model, node: Node, probabilities: ValueName): boolea
   usesOf(model.graph).producer(node.inputs[0] ?? '')?.op === 'IsNaN' &&
   node.inputs[2] === probabilities;
 
-/** The product that applies probabilities to values, in whatever number type. */
-const applied = (model: Model, probabilities: ValueName): Node | undefined => {
+/** The product that applies probabilities to values, in whatever number type and folding. */
+const applied = (c: PatternContext, probabilities: ValueName): Node | undefined => {
+  const { model } = c;
   const uses = usesOf(model.graph);
   const queue = [probabilities];
   for (let value = queue.shift(); value !== undefined; value = queue.shift())
     for (const { node, input } of uses.consumers(value)) {
       if (isMatMul(node) && input === 0) return node;
-      if ((isWrapper(node) && input === 0) || replacesNaN(model, node, value)) queue.push(node.outputs[0] ?? '');
+      const passes = (isWrapper(node) && input === 0) || refolds(c, node) || replacesNaN(model, node, value);
+      if (passes) queue.push(node.outputs[0] ?? '');
     }
   return undefined;
 };
@@ -199,7 +221,7 @@ export const findAttention = (model: Model, lanes: Lanes, patterns: readonly Att
         });
         break;
       }
-      const apply = applied(model, found.probabilities);
+      const apply = applied(c, found.probabilities);
       if (apply === undefined) {
         nearMisses.push({
           spelling: found.spelling,
@@ -219,7 +241,12 @@ export const findAttention = (model: Model, lanes: Lanes, patterns: readonly Att
         apply,
         value: apply.inputs[1] ?? '',
         context: apply.outputs[0] ?? '',
-        rank,
+        layout: scoresLayout(labels, lanes.singleRow),
+        entryLayout: scoresLayout(
+          lanes.of((found.mask?.entry ?? found.biasEntry).node.outputs[0] ?? ''),
+          lanes.singleRow,
+        ),
+        softmaxLayout: scoresLayout(lanes.of(found.biasEntry.node.outputs[0] ?? ''), lanes.singleRow),
         queryTokens: tokensOf(labels?.[rank - 2]) ?? [],
         keyTokens: tokensOf(labels?.[rank - 1]) ?? [],
       });

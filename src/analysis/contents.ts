@@ -11,7 +11,8 @@ import { isFixed, isWrapper } from './number-types.ts';
 import { productOf } from './projection.ts';
 import { carriedNumbers, isQuantiser } from './quantising.ts';
 import { memoised } from '../support/memo.ts';
-import { dimValue } from './dim.ts';
+import { constDim, dimValue, productOf as productOfDims, sameDim, type Dim } from './dim.ts';
+import { layOut } from './reshape-map.ts';
 import { shapesOf } from './shapes.ts';
 
 export interface Contents {
@@ -21,9 +22,29 @@ export interface Contents {
   readonly atLeast: number;
   /** Per axis: true where elements provably do not vary along it. */
   readonly uniform: readonly boolean[];
+  /** Per axis the factors it is made of, outermost first: a mask [B*H, 1, L] varies with B and not with H. */
+  readonly parts: readonly Parts[];
 }
 
 const floats: ReadonlySet<number> = new Set([DataType.FLOAT, DataType.FLOAT16, DataType.BFLOAT16, DataType.DOUBLE]);
+
+export interface Part {
+  readonly dim: Dim;
+  readonly uniform: boolean;
+}
+type Parts = readonly Part[];
+
+const isUniform = (parts: Parts): boolean => parts.every((p) => p.uniform);
+
+/** Of an operand that may be broadcast along an axis; undefined where nothing is known. */
+const together = (a: Parts | undefined, b: Parts | undefined): Parts | undefined => {
+  if (a === undefined || b === undefined) return undefined;
+  if (isUniform(a)) return b;
+  if (isUniform(b)) return a;
+  const alike = a.length === b.length && a.every((p, i) => sameDim(p.dim, b[i]?.dim as Dim));
+  return alike ? a.map((p, i) => ({ dim: p.dim, uniform: p.uniform && b[i]?.uniform === true })) : undefined;
+};
+
 const limit = 8;
 const among = (values: readonly number[]): readonly number[] | undefined => {
   const distinct = [...new Set(values.map((v) => v + 0))];
@@ -62,6 +83,32 @@ const comparisons = new Set([
   'IsNaN',
   'IsInf',
 ]);
+/** What an operator does to the numbers of its operands, element by element; undefined where it is none of these. */
+export const pointwiseOf = (model: Model, node: Node): ((a: number, b: number, c: number) => number) | undefined => {
+  const whole = !floats.has(shapesOf(model).of(node.outputs[0] ?? '')?.dataType ?? DataType.UNDEFINED);
+  // Integers are divided towards zero.
+  return node.op === 'Div' && whole ? (a, b) => Math.trunc(a / b) : pointwise[node.op];
+};
+
+/** The axis of a repeated value: repetitions, then what was there. */
+const tiled = (parts: Parts, dim: Dim, times: Dim | undefined): Parts => {
+  if (isUniform(parts)) return [{ dim, uniform: true }];
+  if (times === undefined) return [{ dim, uniform: false }];
+  return dimValue(times) === 1 ? parts : [{ dim: times, uniform: true }, ...parts];
+};
+
+/** Factors moved to other axes by a row-major reshape. */
+const refolded = (before: readonly Parts[], outDims: readonly Dim[]): readonly Parts[] | undefined => {
+  const groups = layOut(before.flat(), outDims, (part, dim) => ({ ...part, dim }));
+  if (groups === undefined) return undefined;
+  const out: Parts[] = outDims.map((dim) => [{ dim, uniform: dimValue(dim) === 1 }]);
+  for (const { inside, at, parts } of groups)
+    at.forEach((axis, i) => {
+      if (inside.length > 0) out[axis] = parts?.[i] ?? [{ dim: outDims[axis] as Dim, uniform: isUniform(inside) }];
+    });
+  return out;
+};
+
 /** Operators that only move elements of input 0. */
 const movers = new Set([
   'Reshape',
@@ -121,6 +168,17 @@ export const contentsOf: (model: Model) => (value: ValueName) => Contents | unde
     return dim !== undefined && dimValue(dim) === 1;
   };
 
+  /** All there is to say of a value by its axes alone, each as uniform as said. */
+  const said = (value: ValueName, uniform: readonly boolean[]): Pick<Contents, 'uniform' | 'parts'> => {
+    const dims = shapes.of(value)?.dims ?? [];
+    return { uniform, parts: uniform.map((u, axis) => [{ dim: dims[axis] ?? constDim(1), uniform: u }]) };
+  };
+  const partsOf = (value: ValueName): readonly Parts[] | undefined => {
+    const contents = of(value);
+    if (contents !== undefined) return contents.parts;
+    return shapes.of(value)?.dims?.map((dim) => [{ dim, uniform: dimValue(dim) === 1 }]);
+  };
+
   const ofConstant = (value: ValueName): Contents | undefined => {
     const tensor = constantTensor(model, value);
     const numbers = tensor && readNumbers(tensor, 65_536);
@@ -130,7 +188,11 @@ export const contentsOf: (model: Model) => (value: ValueName) => Contents | unde
       const inner = elementCount(tensor.dims.slice(axis + 1));
       return numbers.every((v, i) => v === numbers[i - (Math.floor(i / inner) % size) * inner]);
     });
-    return { ...(set && { among: set }), atLeast: numbers.reduce((a, b) => Math.min(a, b), Infinity), uniform };
+    return {
+      ...(set && { among: set }),
+      atLeast: numbers.reduce((a, b) => Math.min(a, b), Infinity),
+      ...said(value, uniform),
+    };
   };
 
   const of = (value: ValueName): Contents | undefined => {
@@ -141,11 +203,25 @@ export const contentsOf: (model: Model) => (value: ValueName) => Contents | unde
     if (ints !== undefined && ints.length > 0 && ints.every((v) => v !== undefined)) {
       const set = among(ints);
       if (set?.length === 1)
-        found = { among: set, atLeast: set[0] as number, uniform: (facts?.dims ?? []).map(() => true) };
+        found = {
+          among: set,
+          atLeast: set[0] as number,
+          ...said(
+            value,
+            (facts?.dims ?? []).map(() => true),
+          ),
+        };
     }
     found ??= ofConstant(value);
     if (found === undefined && isMaskInput(model, value))
-      found = { among: [0, 1], atLeast: 0, uniform: (facts?.dims ?? []).map((_, axis) => isOne(value, axis)) };
+      found = {
+        among: [0, 1],
+        atLeast: 0,
+        ...said(
+          value,
+          (facts?.dims ?? []).map((_, axis) => isOne(value, axis)),
+        ),
+      };
     // On demand: only what leads to a mask is ever asked for.
     const node = found === undefined ? uses.producer(value) : undefined;
     if (node?.outputs[0] === value && node.op !== 'Constant') found = visit(node);
@@ -153,36 +229,34 @@ export const contentsOf: (model: Model) => (value: ValueName) => Contents | unde
     return found;
   };
 
-  /** Uniform axes of an elementwise result: every operand is uniform there, or has size 1, or lacks the axis. */
-  const broadcastUniform = (node: Node, outRank: number): boolean[] =>
-    Array.from({ length: outRank }, (_, axis) =>
-      node.inputs.every((input) => {
+  /** Axes of an elementwise result: an operand of size 1, or without the axis, says nothing of it. */
+  const broadcast = (node: Node, outDims: readonly Dim[]): readonly Parts[] =>
+    outDims.map((dim, axis) => {
+      const met = node.inputs.map((input): Parts | undefined => {
         const r = rank(input);
-        if (r === undefined) return false;
-        const own = axis - (outRank - r);
-        const contents = of(input);
-        return own < 0 || isOne(input, own) || (contents?.uniform[own] ?? false);
-      }),
-    );
+        if (r === undefined) return undefined;
+        const own = axis - (outDims.length - r);
+        return own < 0 || isOne(input, own) ? [{ dim, uniform: true }] : partsOf(input)?.[own];
+      });
+      return met.reduce(together, [{ dim, uniform: true }]) ?? [{ dim, uniform: false }];
+    });
 
   const visit = (node: Node): Contents | undefined => {
     const output = node.outputs[0] ?? '';
-    const outRank = rank(output);
-    if (outRank === undefined || (node.domain !== '' && !isWrapper(node))) return undefined;
-    const axes = Array.from({ length: outRank }, (_, axis) => axis);
-    const plain = axes.map((axis) => isOne(output, axis));
-    const finish = (set: readonly number[] | undefined, atLeast: number, uniform: readonly boolean[]): Contents => ({
-      ...(set && { among: set }),
-      atLeast,
-      uniform: set?.length === 1 ? axes.map(() => true) : uniform.map((u, axis) => u || (plain[axis] ?? false)),
-    });
-    const whole = !floats.has(shapes.of(output)?.dataType ?? DataType.UNDEFINED);
-    const plainFn = pointwise[node.op];
-    // Integers are divided towards zero.
-    const fn = node.op === 'Div' && whole ? (a: number, b: number): number => Math.trunc(a / b) : plainFn;
+    const outDims = shapes.of(output)?.dims;
+    if (outDims === undefined || (node.domain !== '' && !isWrapper(node))) return undefined;
+    const plain = outDims.map((dim): Parts => [{ dim, uniform: dimValue(dim) === 1 }]);
+    const finish = (set: readonly number[] | undefined, atLeast: number, moved: readonly Parts[]): Contents => {
+      const parts = moved.map((of, axis): Parts => {
+        const dim = outDims[axis] as Dim;
+        return set?.length === 1 || dimValue(dim) === 1 || isUniform(of) ? [{ dim, uniform: true }] : of;
+      });
+      return { ...(set && { among: set }), atLeast, uniform: parts.map(isUniform), parts };
+    };
+    const fn = pointwiseOf(model, node);
     if (fn !== undefined) {
       const sets = node.inputs.map((v) => of(v)?.among);
-      const uniform = broadcastUniform(node, outRank);
+      const uniform = broadcast(node, outDims);
       const [x, y] = node.inputs.map((v) => of(v));
       const notBelow = x !== undefined && (y?.among?.every((v) => x.atLeast >= v) ?? false);
       if (notBelow && node.op === 'GreaterOrEqual') return finish([1], 1, uniform);
@@ -201,7 +275,7 @@ export const contentsOf: (model: Model) => (value: ValueName) => Contents | unde
       const carried = carriedNumbers(model, node, shapes.of(output)?.dataType);
       if (carried === undefined) return undefined;
       const set = first?.among && among(first.among.map(carried));
-      return finish(set, set ? Math.min(...set) : leastOf(node, first, carried), first?.uniform ?? plain);
+      return finish(set, set ? Math.min(...set) : leastOf(node, first, carried), first?.parts ?? plain);
     }
     if (node.op === 'ConstantOfShape') {
       const attr = node.attrs['value'];
@@ -220,36 +294,47 @@ export const contentsOf: (model: Model) => (value: ValueName) => Contents | unde
     }
     if (movers.has(node.op)) {
       const first = of(node.inputs[0] ?? '');
-      const uniform = movedUniform(node, outRank) ?? plain;
+      const uniform = moved(node, outDims) ?? plain;
       return finish(first?.among, first?.atLeast ?? -Infinity, uniform);
     }
     return undefined;
   };
 
-  const movedUniform = (node: Node, outRank: number): readonly boolean[] | undefined => {
+  const moved = (node: Node, outDims: readonly Dim[]): readonly Parts[] | undefined => {
     const input = node.inputs[0] ?? '';
-    const r = rank(input);
-    const flags =
-      of(input)?.uniform ?? (r === undefined ? undefined : Array.from({ length: r }, (_, a) => isOne(input, a)));
-    if (flags === undefined || r === undefined) return undefined;
+    const before = partsOf(input);
+    const r = before?.length;
+    if (before === undefined || r === undefined) return undefined;
     switch (node.op) {
       case 'Expand':
-        return Array.from({ length: outRank }, (_, axis) => {
-          const own = axis - (outRank - r);
-          return own < 0 || isOne(input, own) || (flags[own] ?? false);
+        return outDims.map((dim, axis) => {
+          const own = axis - (outDims.length - r);
+          return own < 0 || isOne(input, own) ? [{ dim, uniform: true }] : (before[own] as Parts);
         });
+      case 'Tile': {
+        const times = shapes.of(node.inputs[1] ?? '')?.ints?.values;
+        return times && outDims.map((dim, axis) => tiled(before[axis] as Parts, dim, times[axis]));
+      }
       case 'Transpose':
-        return (intsOf(node, 'perm') ?? flags.map((_, a) => r - 1 - a)).map((from) => flags[from] ?? false);
+        return (intsOf(node, 'perm') ?? before.map((_, a) => r - 1 - a)).map((from) => before[from] as Parts);
       case 'Unsqueeze': {
         const added =
           intsOf(node, 'axes') ?? shapes.of(node.inputs[1] ?? '')?.ints?.values.map((d) => dimValue(d) ?? NaN);
         if (added === undefined) return undefined;
-        const at = new Set(added.map((a) => (a < 0 ? a + outRank : a)));
+        const at = new Set(added.map((a) => (a < 0 ? a + outDims.length : a)));
         let next = 0;
-        return Array.from({ length: outRank }, (_, axis) => (at.has(axis) ? true : (flags[next++] ?? false)));
+        return outDims.map((dim, axis) => (at.has(axis) ? [{ dim, uniform: true }] : (before[next++] as Parts)));
       }
       case 'Slice':
-        return flags;
+        return outDims.map((dim, axis) => {
+          const parts = before[axis] as Parts;
+          const whole = sameDim(dim, productOfDims(parts.map((p) => p.dim)));
+          return whole ? parts : [{ dim, uniform: isUniform(parts) }];
+        });
+      case 'Reshape':
+      case 'Flatten':
+      case 'Squeeze':
+        return refolded(before, outDims);
       default:
         return undefined;
     }

@@ -24,6 +24,8 @@ export interface Factor {
   readonly tokens?: readonly Segment[];
   /** A spatial axis of an image feature map, not yet flattened to tokens. */
   readonly grid?: 'h' | 'w';
+  /** The rows of the batch, wherever a layout puts them: [T, B, C], heads folded in as [B*H, T, d]. */
+  readonly rows?: true;
 }
 
 export type Axis = readonly Factor[];
@@ -32,6 +34,7 @@ export type Labels = readonly Axis[];
 
 export const plainAxis = (dim: Dim): Axis => [{ dim }];
 export const tokensAxis = (tokens: readonly Segment[]): Axis => [{ dim: sumDims(tokens.map((s) => s.length)), tokens }];
+export const rowsAxis = (dim: Dim): Axis => [{ dim, rows: true }];
 export const axisDim = (axis: Axis): Dim => productOf(axis.map((f) => f.dim));
 
 /** The tokens of an axis that is one lane axis and nothing else. */
@@ -39,6 +42,11 @@ export const tokensOf = (axis: Axis | undefined): readonly Segment[] | undefined
   axis?.length === 1 ? axis[0]?.tokens : undefined;
 
 export const isLabelled = (axis: Axis): boolean => axis.some((f) => f.tokens !== undefined || f.grid !== undefined);
+export const hasRows = (axis: Axis): boolean => axis.some((f) => f.rows === true);
+/** Rows of the batch and nothing else. */
+export const isRows = (axis: Axis | undefined): boolean => axis?.length === 1 && axis[0]?.rows === true;
+/** Anything the trace follows. */
+export const isFollowed = (axis: Axis): boolean => isLabelled(axis) || hasRows(axis);
 export const isShortened = (axis: Axis): boolean => axis.some((f) => f.tokens?.some((s) => s.version !== '') ?? false);
 /** Shortened tokens anywhere on the value: the compiler must understand every operator that reads it. */
 export const anyShortened = (labels: Labels | undefined): boolean => labels?.some(isShortened) ?? false;
@@ -132,9 +140,16 @@ const meetTokens = (a: readonly Segment[], b: readonly Segment[]): { tokens: rea
     : { tokens: fine, fault: `meets tokens laid out differently (${coarse.map(segmentText).join('+')})` };
 };
 
+/** Rows of the batch meet something with a row for each, or rows that lie the same way; else nobody knows. */
+const meetRows = (a: Axis, b: Axis): Axis => {
+  if (!hasRows(a)) return b;
+  const alike = a.length === b.length && a.every((f, i) => sameDim(f.dim, b[i]?.dim as Dim) && f.rows === b[i]?.rows);
+  return !hasRows(b) || alike ? a : plainAxis(axisDim(a));
+};
+
 /** Elementwise operators: both operands have this axis, neither has size 1. */
 export const meet = (a: Axis, b: Axis): Meeting => {
-  if (!isLabelled(a) && !isLabelled(b)) return { axis: a };
+  if (!isLabelled(a) && !isLabelled(b)) return { axis: meetRows(a, b) };
   if (!isLabelled(b) || !isLabelled(a)) {
     const labelled = isLabelled(a) ? a : b;
     return isShortened(labelled)
@@ -159,5 +174,5 @@ export const meet = (a: Axis, b: Axis): Meeting => {
         (f.tokens ?? []).every((s, k) => s.lane === g.tokens?.[k]?.lane && s.version === g.tokens[k].version)
       );
     });
-  return same ? { axis: a } : { axis: a, fault: 'meets tokens laid out differently' };
+  return same ? { axis: hasRows(a) ? a : b } : { axis: a, fault: 'meets tokens laid out differently' };
 };

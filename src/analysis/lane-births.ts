@@ -4,11 +4,12 @@
  * outputs are the shortened lane. Names are looked at only where the user gives them.
  */
 import { DataType, type GraphValue, type Model, type Node, type ValueName } from '../graph/model.ts';
-import { constantTensor } from '../graph/uses.ts';
+import { intsOf } from '../graph/tensors.ts';
+import { constantTensor, usesOf } from '../graph/uses.ts';
 import { memoised } from '../support/memo.ts';
 import { subDims, sumDims, type Dim } from './dim.ts';
 import { inputsBehind } from './dependencies.ts';
-import { plainAxis, tokensAxis, type Axis, type LaneName, type Labels, type Segment } from './labels.ts';
+import { plainAxis, rowsAxis, tokensAxis, type Axis, type LaneName, type Labels, type Segment } from './labels.ts';
 import { shapesOf } from './shapes.ts';
 
 /** One run of tokens of an input given by the user; `length` undefined takes what is left of the axis. */
@@ -73,12 +74,12 @@ export const inputLabels = (model: Model, hints: LaneHints): ReadonlyMap<ValueNa
     const [batch, tokens, width] = dims as [Dim, Dim, Dim];
     const segments = hints.embeddings?.get(input.name);
     if (segments !== undefined) {
-      born.set(input.name, [plainAxis(batch), hintedAxis(tokens, segments), plainAxis(width)]);
+      born.set(input.name, [rowsAxis(batch), hintedAxis(tokens, segments), plainAxis(width)]);
       continue;
     }
     if (hints.imageInput === undefined ? !hasLookup(model) : hints.imageInput !== input.name) continue;
     born.set(input.name, [
-      plainAxis(batch),
+      rowsAxis(batch),
       tokensAxis([{ lane: 'image', length: tokens, version: '' }]),
       plainAxis(width),
     ]);
@@ -91,6 +92,19 @@ const comesFrom = (model: Model, value: ValueName, wanted: ValueName | undefined
   return wanted === undefined ? behind.size > 0 : behind.has(wanted);
 };
 
+/** Where words lie on an axis of ids: the last one, unless the model turned them first ([T, B] code). */
+const wordAxis = (model: Model, ids: ValueName, rank: number): number => {
+  let perm = Array.from({ length: rank }, (_, i) => i);
+  for (let value = ids; ;) {
+    const node = usesOf(model.graph).producer(value);
+    if (node?.op === 'Transpose') {
+      const turn = intsOf(node, 'perm') ?? perm.map((_, i) => rank - 1 - i);
+      perm = perm.map((from) => turn[from] as number);
+    } else if (node?.op !== 'Cast' && node?.op !== 'Identity') return perm.indexOf(rank - 1);
+    value = node.inputs[0] ?? '';
+  }
+};
+
 const bornText = (model: Model, hints: LaneHints, node: Node): Labels | undefined => {
   if (!isLookup(model, node)) return undefined;
   const ids = node.inputs[1] ?? '';
@@ -101,10 +115,10 @@ const bornText = (model: Model, hints: LaneHints, node: Node): Labels | undefine
   const dims = shapesOf(model).of(ids)?.dims;
   if (dims === undefined || dims.length === 0 || dims.length > 2) return undefined;
   const out = shapesOf(model).of(node.outputs[0] ?? '')?.dims;
-  const axis = dims.length - 1;
+  const axis = wordAxis(model, ids, dims.length);
   const length = dims[axis] as Dim;
   const token: Segment = { lane: 'text', length, version: '', weak: true };
-  return out?.map((dim, i) => (i === axis ? tokensAxis([token]) : plainAxis(dim)));
+  return out?.map((dim, i) => (i === axis ? tokensAxis([token]) : i < dims.length ? rowsAxis(dim) : plainAxis(dim)));
 };
 
 const bornImage = (model: Model, hints: LaneHints, node: Node): Labels | undefined => {
@@ -118,7 +132,7 @@ const bornImage = (model: Model, hints: LaneHints, node: Node): Labels | undefin
   const out = shapesOf(model).of(node.outputs[0] ?? '')?.dims;
   if (!fromPicture || out?.length !== 4) return undefined;
   const [b, c, h, w] = out as [Dim, Dim, Dim, Dim];
-  return [plainAxis(b), plainAxis(c), [{ dim: h, grid: 'h' }], [{ dim: w, grid: 'w' }]];
+  return [rowsAxis(b), plainAxis(c), [{ dim: h, grid: 'h' }], [{ dim: w, grid: 'w' }]];
 };
 
 /** Labels the first output of a node is born with, where a lane begins there. */

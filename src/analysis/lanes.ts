@@ -6,8 +6,18 @@
  */
 import type { Model, Node, ValueName } from '../graph/model.ts';
 import { memoised } from '../support/memo.ts';
-import type { Dim } from './dim.ts';
-import { anyShortened, isLabelled, nextVersion, type Axis, type LaneName, type Labels } from './labels.ts';
+import { dimValue, type Dim } from './dim.ts';
+import {
+  anyShortened,
+  axisDim,
+  hasRows,
+  isFollowed,
+  isLabelled,
+  nextVersion,
+  type Axis,
+  type LaneName,
+  type Labels,
+} from './labels.ts';
 import { bornIn, inputLabels, type LaneHints } from './lane-births.ts';
 import { laneEntryOf } from './lane-rules/table.ts';
 import type { LaneContext } from './lane-rules/context.ts';
@@ -47,6 +57,8 @@ export interface Lanes {
   /** Labels as one reader sees the value: only with shortenings can that differ from `of`. */
   readonly seenBy: (node: Node, value: ValueName) => Labels | undefined;
   readonly events: readonly LaneEvent[];
+  /** The batch has one row, as the file fixes it: no axis needs to be told from it. */
+  readonly singleRow: boolean;
 }
 
 const noHints: LaneHints = {};
@@ -86,7 +98,12 @@ const trace = (model: Model, hints: LaneHints, shortenings: readonly Shortening[
   const shapes = shapesOf(model);
   const labels = new Map<ValueName, Labels>();
   const events: LaneEvent[] = [];
-  for (const [value, born] of inputLabels(model, hints)) labels.set(value, born);
+  let singleRow = true;
+  const bear = (value: ValueName, born: Labels): void => {
+    labels.set(value, born);
+    singleRow &&= born.every((axis) => !hasRows(axis) || dimValue(axisDim(axis)) === 1);
+  };
+  for (const [value, born] of inputLabels(model, hints)) bear(value, born);
 
   const seen = (node: Node, value: ValueName, input: number): Labels | undefined => {
     const found = labels.get(value);
@@ -101,7 +118,7 @@ const trace = (model: Model, hints: LaneHints, shortenings: readonly Shortening[
     const shortened = node.inputs.some((v, input) => anyShortened(seen(node, v, input)));
     const born = shortened ? undefined : bornIn(model, hints, node);
     if (born !== undefined) {
-      labels.set(node.outputs[0] ?? '', born);
+      bear(node.outputs[0] ?? '', born);
       continue;
     }
     if (!carried) continue;
@@ -151,13 +168,14 @@ const trace = (model: Model, hints: LaneHints, shortenings: readonly Shortening[
     results.forEach((result, i) => {
       const output = node.outputs[i] ?? '';
       if (output === '' || result === undefined) return;
-      if (result.some(isLabelled)) labels.set(output, result);
+      if (result.some(isFollowed)) labels.set(output, result);
     });
   }
   return {
     of: (value) => labels.get(value),
     seenBy: (node, value) => seen(node, value, node.inputs.indexOf(value)),
     events,
+    singleRow,
   };
 };
 

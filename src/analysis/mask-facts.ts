@@ -4,12 +4,12 @@
  * (causal masks, masks of blocks) is a reason to refuse.
  */
 import { DataType, type Model, type ValueName } from '../graph/model.ts';
-import { constantTensor, usesOf } from '../graph/uses.ts';
-import { memoised } from '../support/memo.ts';
 import type { Attention } from './attention.ts';
-import { contentsOf } from './contents.ts';
+import { contentsOf, type Contents } from './contents.ts';
 import { inputsBehind } from './dependencies.ts';
-import { dimValue, sameDim } from './dim.ts';
+import { dimValue, divideDims, productOf, sameDim } from './dim.ts';
+import type { ScoresLayout } from './layout.ts';
+import { maskSource } from './mask-source.ts';
 import { biasFaultOf } from './pair-biases.ts';
 import { shapesOf } from './shapes.ts';
 import { valueNumbers } from './value-numbers.ts';
@@ -31,44 +31,32 @@ export interface MaskFault {
 /** The number of every mask that provably shows all keys, and of no mask at all. */
 export const hidesNothing = -1;
 
-const elementwise = new Set('Add Sub Mul Div Not And Or Equal Greater Less Where Cast Identity Unsqueeze'.split(' '));
-
-/**
- * Equal for masks that hold the same for every key, however many queries they are laid out for. Only for masks that
- * are the same for all queries and heads.
- */
-const maskNumbers: (model: Model) => (value: ValueName) => number = memoised((model) => {
-  const uses = usesOf(model.graph);
-  const shapes = shapesOf(model);
-  const known = new Map<string, number>();
-  const keyOf = (value: ValueName): string => {
-    const node = uses.producer(value);
-    const [input = ''] = node?.inputs ?? [];
-    const [before, after] = [input, value].map((v) => shapes.of(v)?.dims?.at(-1));
-    if (node?.op === 'Expand' && node.domain === '' && before !== undefined && after && sameDim(before, after))
-      return keyOf(input);
-    const number = valueNumbers(model)(value);
-    if (node === undefined || node.domain !== '' || !elementwise.has(node.op) || isMaskConstant(model, value))
-      return `${number}`;
-    const attrs = JSON.stringify(node.attrs, (_, v: unknown) => (typeof v === 'function' ? undefined : v));
-    return `${node.op}(${node.inputs.map((v) => keyOf(v)).join()};${attrs})`;
-  };
-  return (value) => {
-    const key = keyOf(value);
-    const number = known.get(key) ?? known.size;
-    known.set(key, number);
-    return number;
-  };
-});
-
-const isMaskConstant = (model: Model, value: ValueName): boolean =>
-  shapesOf(model).of(value)?.ints !== undefined || constantTensor(model, value) !== undefined;
-
 const noMask: MaskFacts = { kind: 'none', number: hidesNothing, manyRows: false };
+
+/** Equal for masks that show and hide the same tokens, however they are written. */
+const numberOf = (model: Model, mask: ValueName, shows: (value: number) => boolean): number => {
+  const made = maskSource(model, mask);
+  const [zero, one] = made?.at.map(shows) ?? [];
+  if (made === undefined || zero === one) return 4 * valueNumbers(model)(mask);
+  return 4 * made.source + (one === true ? 1 : 2);
+};
 
 const floats: ReadonlySet<number> = new Set([DataType.FLOAT, DataType.FLOAT16, DataType.BFLOAT16, DataType.DOUBLE]);
 const isFloatInput = (model: Model, name: string): boolean =>
   floats.has(model.graph.inputs.find((i) => i.name === name)?.type?.dataType ?? DataType.UNDEFINED);
+
+/** Heads lie on the axis before the queries, before that the batch; first, or folded in with it, under other layouts. */
+const servesAllHeads = (parts: Contents['parts'] | undefined, layout: ScoresLayout | undefined): boolean => {
+  const fromEnd = (back: number): Contents['parts'][number] | undefined => parts?.[parts.length - back];
+  const all = (axis: Contents['parts'][number] | undefined): boolean => axis?.every((p) => p.uniform) ?? true;
+  if (parts === undefined) return false;
+  if (layout?.folded !== true) return all(fromEnd(layout?.headsFirst === true ? 4 : 3));
+  const axis = fromEnd(3);
+  if (all(axis)) return true;
+  const inner = layout.headsFirst ? [...(axis ?? [])] : [...(axis ?? [])].reverse();
+  const varies = inner.findIndex((p) => !p.uniform);
+  return divideDims(productOf(inner.slice(0, varies).map((p) => p.dim)), layout.heads) !== undefined;
+};
 
 export const maskFactsOf = (model: Model, attention: Attention): MaskFacts | MaskFault => {
   const { mask } = attention;
@@ -85,7 +73,8 @@ export const maskFactsOf = (model: Model, attention: Attention): MaskFacts | Mas
     const one = dim === undefined || dimValue(dim) === 1;
     return { one, uniform: one || (contents?.uniform[axis] ?? false) };
   };
-  if (!fromEnd(3).uniform) return { fault: `its mask "${mask.value}" differs between heads` };
+  if (!servesAllHeads(contents?.parts, attention.entryLayout))
+    return { fault: `its mask "${mask.value}" differs between heads` };
   if (!fromEnd(2).uniform) return { fault: `its mask "${mask.value}" differs between queries` };
   const keys = shapesOf(model)
     .of(attention.product.outputs[0] ?? '')
@@ -96,7 +85,6 @@ export const maskFactsOf = (model: Model, attention: Attention): MaskFacts | Mas
   const isOpen = own !== undefined && dimValue(own) === undefined;
   if (keys === undefined || own === undefined || !(sameDim(keys, own) || isOpen))
     return { fault: `its mask "${mask.value}" has not one entry for each key` };
-  const number = maskNumbers(model)(mask.value);
   const manyRows = !fromEnd(2).one;
   const scaled = (mask.scale ?? 1) * (mask.scaleBehind ?? 1);
   if (mask.kind === 'multiplicative') {
@@ -106,13 +94,15 @@ export const maskFactsOf = (model: Model, attention: Attention): MaskFacts | Mas
     const soft = [...inputsBehind(model)(mask.value)].find((name) => isFloatInput(model, name));
     if (soft !== undefined) return { fault: `its exponentials are multiplied by the float input "${soft}"` };
     const showsAll = contents.among.every((v) => v === 1);
-    return { kind: 'multiplicative', number: showsAll ? hidesNothing : number, manyRows };
+    const number = showsAll ? hidesNothing : numberOf(model, mask.value, (v) => v > 0);
+    return { kind: 'multiplicative', number, manyRows };
   }
   if (mask.kind === 'where') {
     const hidden = Number(mask.paddedWhen);
     const showsAll = contents?.among?.every((v) => v !== hidden) === true;
+    const number = showsAll ? hidesNothing : numberOf(model, mask.value, (v) => (v !== 0) !== mask.paddedWhen);
     if (mask.fill !== undefined && mask.fill * scaled <= -100)
-      return { kind: 'where', number: showsAll ? hidesNothing : number, minimum: mask.fill, manyRows };
+      return { kind: 'where', number, minimum: mask.fill, manyRows };
     return { fault: `its mask fills ${mask.fill} in, which hides nothing` };
   }
   const among = contents?.among;
@@ -124,5 +114,5 @@ export const maskFactsOf = (model: Model, attention: Attention): MaskFacts | Mas
   const [minimum] = hidden;
   if (hidden.length > 1 || minimum === undefined || !(minimum * scaled <= -100))
     return { fault: `what is added to its scores, "${mask.value}", holds ${among.join(', ')}: not a padding mask` };
-  return { kind: 'additive', number, minimum, manyRows };
+  return { kind: 'additive', number: numberOf(model, mask.value, (v) => v === 0), minimum, manyRows };
 };

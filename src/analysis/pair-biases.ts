@@ -6,6 +6,7 @@
 import type { Model } from '../graph/model.ts';
 import type { AddedBias, Attention } from './attention.ts';
 import { dimText, dimValue, sameDim, type Dim } from './dim.ts';
+import { isStandard } from './layout.ts';
 import { shapesOf } from './shapes.ts';
 import { boundsOf } from './value-bounds.ts';
 
@@ -19,6 +20,11 @@ const faultOf = (model: Model, attention: Attention, bias: AddedBias): string | 
   const dims = shapesOf(model).of(bias.value)?.dims;
   const scores = shapesOf(model).of(attention.product.outputs[0] ?? '')?.dims;
   if (dims === undefined || scores === undefined) return `the shape of ${what}, is unknown`;
+  const met = shapesOf(model).of(bias.entry.node.outputs[0] ?? '')?.dims;
+  const asScores = met?.length === scores.length && met.every((dim, i) => sameDim(dim, scores[i] as Dim));
+  // Rows and columns are gathered row of the batch by row: any other axis taken for it would be a wrong model.
+  if (attention.layout === undefined || !isStandard(attention.layout) || !asScores)
+    return `${what}, meets scores that are not proven to be [batch, heads, queries, keys]`;
   if (scores.length !== 4 || dims.length > 4) return `${what}, is no [batch, heads, queries, keys] bias`;
   const [batch, heads, queries, keys] = scores as [Dim, Dim, Dim, Dim];
   const own = (back: number): Dim | undefined => dims[dims.length - back];

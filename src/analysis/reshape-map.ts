@@ -2,7 +2,7 @@
  * Which input axes of a row-major reshape become which output axes. Compares products of symbolic sizes only; says
  * nothing of what the axes mean.
  */
-import { constDim, dimValue, mulDims, sameDim, type Dim } from './dim.ts';
+import { constDim, dimValue, divideDims, mulDims, sameDim, type Dim } from './dim.ts';
 
 /** Axes on both sides with the same product. Size-1 axes stand alone, with an empty other side. */
 export interface AxisGroup {
@@ -66,4 +66,66 @@ const firstMeeting = (input: Side, output: Side, i: number, o: number): { i: num
     for (let b = o; b < output.products.length; b++)
       if (sameDim(input.products[a] as Dim, output.products[b] as Dim)) return { i: a + 1, o: b + 1 };
   return undefined;
+};
+
+/** Factors that a reshape keeps together, and the output axes that hold them. */
+export interface LaidOut<F> {
+  readonly inside: readonly F[];
+  /** Output axes, left to right. */
+  readonly at: readonly number[];
+  /** Per output axis the factors it is made of, outermost first; undefined where they cannot be told apart. */
+  readonly parts?: readonly (readonly F[])[];
+}
+
+/**
+ * Lays row-major factors over output axes. Where an axis ends inside a factor, `split` gives the part of that factor
+ * of the given size, or undefined where it must stay whole. Undefined where sizes are not provably equal.
+ */
+export const layOut = <F extends { readonly dim: Dim }>(
+  factors: readonly F[],
+  outDims: readonly Dim[],
+  split: (factor: F, dim: Dim) => F | undefined,
+): readonly LaidOut<F>[] | undefined =>
+  matchReshape(
+    factors.map((f) => f.dim),
+    outDims,
+  )?.map(({ in: from, out: at }) => {
+    const inside = from.map((i) => factors[i] as F);
+    if (at.length === 1) return { inside, at, parts: [inside] };
+    const parts = divided(
+      inside,
+      at.map((i) => outDims[i] as Dim),
+      split,
+    );
+    return { inside, at, ...(parts && { parts }) };
+  });
+
+const divided = <F extends { readonly dim: Dim }>(
+  factors: readonly F[],
+  outDims: readonly Dim[],
+  split: (factor: F, dim: Dim) => F | undefined,
+): readonly (readonly F[])[] | undefined => {
+  const left = [...factors];
+  const parts: F[][] = [];
+  for (const dim of outDims) {
+    const part: F[] = [];
+    for (let open = dim; dimValue(open) !== 1;) {
+      const factor = left.shift();
+      if (factor === undefined) return undefined;
+      const rest = divideDims(open, factor.dim);
+      if (rest !== undefined) {
+        part.push(factor);
+        open = rest;
+        continue;
+      }
+      const over = divideDims(factor.dim, open);
+      const [head, tail] = [open, over].map((d) => d && split(factor, d));
+      if (head === undefined || tail === undefined) return undefined;
+      part.push(head);
+      left.unshift(tail);
+      open = constDim(1);
+    }
+    parts.push(part);
+  }
+  return left.length === 0 ? parts : undefined;
 };

@@ -11,7 +11,7 @@ export interface TokenUse {
   readonly input: number;
 }
 
-/** A value that carries tokens along axis 1 ([B, L, D]) and the uses that will read it shortened. */
+/** A value that carries tokens ([B, L, D] or [L, B, D]) and the uses that will read it shortened. */
 export interface Stream {
   readonly value: ValueName;
   /** A use through which the value is seen now; says which earlier shortening it already carries. */

@@ -4,6 +4,7 @@
  */
 import type { Attention } from '../analysis/attention.ts';
 import type { Dim } from '../analysis/dim.ts';
+import type { StreamLayout } from '../analysis/layout.ts';
 import type { Lanes } from '../analysis/lanes.ts';
 import type { LaneRead } from '../analysis/lane-reads.ts';
 import type { LaneSite } from '../analysis/sites.ts';
@@ -18,6 +19,7 @@ export type LaneCounts =
 export interface LanePlan {
   readonly lane: Modality;
   readonly site: LaneSite;
+  readonly layout: StreamLayout;
   /** Version of the lane that comes in, '' for the original, and the one that goes out. */
   readonly before: string;
   readonly after: string;

@@ -3,7 +3,7 @@
  * cuts, with fixed and with open lengths; which operators report what about token axes.
  */
 import { describe, expect, it } from 'vitest';
-import { axisText } from '../../src/analysis/labels.ts';
+import { axisText, isLabelled } from '../../src/analysis/labels.ts';
 import type { LaneHints } from '../../src/analysis/lane-births.ts';
 import { lanesAfter, lanesOf } from '../../src/analysis/lanes.ts';
 import { constDim } from '../../src/analysis/dim.ts';
@@ -47,8 +47,10 @@ const born = [
   'image = Transpose(grid_rows) perm=[0,2,1]',
 ];
 const model = (nodes: readonly string[]): Model => modelOf({ values, nodes: [...born, ...nodes] });
-const labels = (m: Model, value: string, hints?: LaneHints): string =>
-  lanesOf(m, hints).of(value)?.map(axisText).join(' | ') ?? 'none';
+const labels = (m: Model, value: string, hints?: LaneHints): string => {
+  const found = lanesOf(m, hints).of(value);
+  return found?.some(isLabelled) === true ? found.map(axisText).join(' | ') : 'none';
+};
 
 describe('births', () => {
   it('words at their table, patches at the convolution, regions at the input', () => {

@@ -1,11 +1,10 @@
 /**
  * What looks like something the compiler understands and is not: refused by name of the node (refusal-cases.ts).
- * Convolutions over tokens that look like patches, softmax over the wrong axis, masks that hold weights, heads where
- * the batch should be, words of another input.
+ * Convolutions over tokens that look like patches, softmax over the wrong axis, masks that hold weights,
+ * words of another input.
  */
 import { describe, expect, it } from 'vitest';
-import { edited, heads, modelOfTiny, tensorsOf, tinyFeeds, tinyVilt, type Tiny } from '../support/tiny-vilt.ts';
-import type { Model } from '../../src/graph/model.ts';
+import { edited, modelOfTiny, tensorsOf, tinyFeeds, tinyVilt, type Tiny } from '../support/tiny-vilt.ts';
 import { randomFrom } from '../reduction/harness.ts';
 import { distance } from '../conformance/compare.ts';
 import { compiledWith, outputsOf } from './fixtures.ts';
@@ -42,15 +41,6 @@ const maskedExponential =
     });
   };
 
-/** Queries, keys and values [heads, batch, tokens, width]. */
-const headsFirst = (tiny: Tiny): Tiny =>
-  rewritten(tiny, (line) => [
-    line
-      .replace(/^((?:query|value)\d = .*) perm=\[0,2,1,3\]/, '$1 perm=[2,0,1,3]')
-      .replace(/^(key\d = .*) perm=\[0,2,3,1\]/, '$1 perm=[2,0,3,1]')
-      .replace(/^(context\d_t = .*) perm=\[0,2,1,3\]/, '$1 perm=[1,2,0,3]'),
-  ]);
-
 describe('lookalikes', () => {
   const convolution: Case = {
     what: '',
@@ -86,32 +76,6 @@ describe('lookalikes', () => {
     const model = modelOfTiny(maskedExponential(-1, -1, 'decay')(tinyVilt({ mask: 'none' })));
     for (const semantics of ['safe', 'pumer'] as const)
       expect(refusalOf(model, { ...bothLanes, semantics })?.code).toBe('mask-not-understood');
-  });
-
-  it('heads before the batch', () => {
-    const model = modelOfTiny(headsFirst(tinyVilt({ mask: 'none' })));
-    for (const semantics of ['safe', 'pumer'] as const)
-      expect(refusalOf(model, { ...bothLanes, semantics })?.code).toBe('layer-not-reducible');
-  });
-
-  it('heads before the batch, as many of them as rows', () => {
-    const ofTwo = (model: Model): Model => ({
-      ...model,
-      graph: {
-        ...model.graph,
-        inputs: model.graph.inputs.map((input) => ({
-          ...input,
-          type: { ...input.type!, dims: input.type!.dims!.map((d) => (d === 'batch' ? heads : d)) },
-        })),
-      },
-    });
-    const plain = tinyVilt({ mask: 'none' });
-    for (const semantics of ['safe', 'pumer'] as const) {
-      expect(refusalOf(ofTwo(modelOfTiny(plain)), { ...bothLanes, semantics })).toBeUndefined();
-      expect(refusalOf(ofTwo(modelOfTiny(headsFirst(plain))), { ...bothLanes, semantics })?.code).toBe(
-        'layer-not-reducible',
-      );
-    }
   });
 
   it('attention of one learned query, scores [batch, 1, tokens], keeps its shape or is refused', async () => {

@@ -7,10 +7,14 @@ import { inputsBehind } from '../dependencies.ts';
 import { constDim, dimValue, sameDim, sumDims, type Dim } from '../dim.ts';
 import {
   axisDim,
+  hasRows,
+  isFollowed,
   isLabelled,
+  isRows,
   isShortened,
   meet,
   plainAxis,
+  rowsAxis,
   settleGrid,
   tokensAxis,
   tokensOf,
@@ -18,7 +22,7 @@ import {
   type Factor,
   type Segment,
 } from '../labels.ts';
-import { matchReshape } from '../reshape-map.ts';
+import { layOut } from '../reshape-map.ts';
 import { axesOf, isOne, normalAxis, type LaneContext, type LaneRule } from './context.ts';
 
 export const transpose: LaneRule = (c) => {
@@ -53,23 +57,17 @@ export const squeeze: LaneRule = (c) => {
   return [axes.filter((_, i) => !gone.includes(i))];
 };
 
-/** The factors of a group of input axes laid over the output axes of the same product. */
+/** The factors of the input axes laid over the output axes; what is not followed may be cut as the output needs it. */
 const regroup = (factors: readonly Factor[], outDims: readonly Dim[]): Axis[] | undefined => {
   if (outDims.length === 1) return [settleGrid(factors)];
-  if (!factors.some((f) => f.tokens !== undefined || f.grid !== undefined)) return outDims.map(plainAxis);
-  const groups = matchReshape(
-    factors.map((f) => f.dim),
-    outDims,
-  );
-  if (groups === undefined) return undefined;
+  if (!isFollowed(factors)) return outDims.map(plainAxis);
+  const groups = layOut(factors, outDims, (factor, dim) => (isFollowed([factor]) ? undefined : { dim }));
+  if (groups === undefined) return isLabelled(factors) ? undefined : outDims.map(plainAxis);
   const out: Axis[] = outDims.map(plainAxis);
-  for (const group of groups) {
-    const inside = group.in.map((i) => factors[i] as Factor);
-    const labelled = inside.some((f) => f.tokens !== undefined || f.grid !== undefined);
-    if (!labelled) continue;
-    const [only] = group.out;
-    if (group.out.length !== 1 || only === undefined) return undefined;
-    out[only] = settleGrid(inside);
+  for (const { inside, at, parts } of groups) {
+    if (parts === undefined && isLabelled(inside)) return undefined;
+    if (isFollowed(inside))
+      at.forEach((axis, i) => (out[axis] = settleGrid(parts?.[i] ?? [{ dim: outDims[axis] as Dim }])));
   }
   return out;
 };
@@ -133,6 +131,19 @@ const joined = (so: readonly Segment[], next: Segment): readonly Segment[] => {
   return [...so.slice(0, -1), { ...host, length: sumDims([last.length, next.length]) }];
 };
 
+/** What stands beside rows of the batch has a row for each. */
+const besideRows = ([first, ...more]: readonly Axis[]): Axis | undefined => {
+  if (first === undefined || hasRows(first)) return first;
+  const rows = more.find(hasRows);
+  return isRows(rows) ? rowsAxis(axisDim(first)) : (rows ?? first);
+};
+
+/** Two batches one after the other are a batch. */
+const stacked = (parts: readonly Axis[]): Axis => {
+  const whole = sumDims(parts.map(axisDim));
+  return parts.every(isRows) ? rowsAxis(whole) : plainAxis(whole);
+};
+
 /** Axes beside the one concatenated along must agree token for token. */
 const linesUp = (a: Axis, b: Axis): boolean => {
   const ta = tokensOf(a);
@@ -148,7 +159,7 @@ const linesUp = (a: Axis, b: Axis): boolean => {
 /** What values side by side make of an axis that they all have. */
 const beside = (c: LaneContext, inputs: readonly number[], axis: number, parts: readonly Axis[]): Axis | undefined => {
   const [first, ...others] = parts.filter(isLabelled);
-  if (first === undefined) return parts[0];
+  if (first === undefined) return besideRows(parts);
   // Of tokens before and after a reduction the latter tell what the result should hold.
   const lead = others.reduce((so, next) => meet(so, next).axis, first);
   parts.forEach((part, i) => {
@@ -173,7 +184,7 @@ export const concatOf =
     for (let axis = 0; axis < rank; axis++) {
       const parts = all.map((o) => o[axis] as Axis);
       if (axis === along) {
-        const laid = parts.some(isLabelled) ? besides(parts, learned) : plainAxis(sumDims(parts.map(axisDim)));
+        const laid = parts.some(isLabelled) ? besides(parts, learned) : stacked(parts);
         if (laid === undefined) return undefined;
         result.push(laid);
         continue;

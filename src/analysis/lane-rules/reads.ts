@@ -4,7 +4,18 @@
  */
 import { intOf, intsOf } from '../../graph/tensors.ts';
 import { addDims, constDim, dimValue, sameDim, sumDims, type Dim } from '../dim.ts';
-import { axisDim, isLabelled, meet, plainAxis, tokensAxis, tokensOf, type Axis, type Segment } from '../labels.ts';
+import {
+  axisDim,
+  isLabelled,
+  isRows,
+  meet,
+  plainAxis,
+  rowsAxis,
+  tokensAxis,
+  tokensOf,
+  type Axis,
+  type Segment,
+} from '../labels.ts';
 import { axesOf, isOne, normalAxis, type LaneContext, type LaneRule } from './context.ts';
 import { plainOne } from './pointwise.ts';
 
@@ -27,6 +38,7 @@ const wholeSegments = (tokens: readonly Segment[], start: Dim, end: Dim): readon
  * are read is for the read itself to settle.
  */
 const picked = (on: Axis, rows: Dim): Axis => {
+  if (isRows(on)) return rowsAxis(rows);
   const [only, ...more] = tokensOf(on) ?? [];
   return only === undefined || more.length > 0 || only.version !== '' || isOne(rows)
     ? plainAxis(rows)
@@ -141,7 +153,7 @@ export const slice: LaneRule = (c) => {
     const on = data[axis] as Axis;
     const dim = out[axis] as Dim;
     if (!isLabelled(on)) {
-      result[axis] = plainAxis(dim);
+      result[axis] = picked(on, dim);
       return;
     }
     const tokens = tokensOf(on);

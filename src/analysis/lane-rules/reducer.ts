@@ -5,7 +5,7 @@
 import { usesOf } from '../../graph/uses.ts';
 import { inputsBehind } from '../dependencies.ts';
 import { sameDim, type Dim } from '../dim.ts';
-import { isLabelled, nextVersion, plainAxis, tokensAxis, tokensOf, type Axis, type Segment } from '../labels.ts';
+import { isLabelled, nextVersion, tokensAxis, tokensOf, type Axis, type Segment } from '../labels.ts';
 import { axesOf, type LaneContext, type LaneRule } from './context.ts';
 
 /** Outputs: tokens [B, k, D], weight [B, k], target [B, n] (still one entry per token that went in), position [B, k]. */
@@ -64,5 +64,5 @@ export const tokenMap: LaneRule = (c) => {
   if (!ofOne || whole === undefined || shortened === undefined || axes?.length !== 3) return undefined;
   if (rows === undefined || batch === undefined || !sameDim(rows, batch)) return undefined;
   if (isLabelled(axes[0] as Axis) || isLabelled(axes[2] as Axis) || !isOn(c, axes[1] as Axis, whole)) return undefined;
-  return [[plainAxis(rows), shortened, axes[2] as Axis]];
+  return [[axes[0] as Axis, shortened, axes[2] as Axis]];
 };

@@ -185,6 +185,33 @@ describe('tokens before the batch', () => {
   });
 });
 
+const table = Array.from({ length: heads * joint * joint }, (_, i) => Math.sin(3 * i));
+/** A number for each head, query and key is added to the scores of every layer. */
+const biased = (shape: string): Change =>
+  rewritten(
+    (line) =>
+      line.replace(/^masked(\d) = .*/, 'said$1 = Add(scores$1, said)\nmasked$1 = Add(said$1, bias)').split('\n'),
+    { said: `f[${shape}]:${table.join()}` },
+  );
+
+describe('position biases', () => {
+  it.each(['safe', 'pumer'] as const)('of tokens before the batch follow the tokens left, %s', async (semantics) => {
+    const [usual, other] = await Promise.all(
+      [tinyVilt(), tokensFirst(tinyVilt())].map(async (tiny) => {
+        const model = modelOfTiny(biased(`1,${heads},${joint},${joint}`)(tiny));
+        const compiled = compiledWith(fixedBatch(model, heads), { ...bothLanes, semantics });
+        return (await outputsOf(compiled.model, feedsOf(heads))).get('logits')!;
+      }),
+    );
+    expect(distance(other!, usual!).max).toBeLessThan(1e-5);
+  });
+  it('where heads lie before the batch are refused', () => {
+    const model = modelOfTiny(biased(`${heads},1,${joint},${joint}`)(headsFirst(tinyVilt())));
+    for (const rows of [heads, 3])
+      expect(refusalOf(fixedBatch(model, rows), bothLanes)?.code).toBe('mask-not-understood');
+  });
+});
+
 describe('layers that write one mask differently', () => {
   it('as a number and as a condition, mask the same tokens', async () => {
     const mixed = rewritten((line) => line.replace(/^masked1 = .*/, 'masked1 = Where(padded, minimum, scores1)'));

@@ -46,10 +46,9 @@ const isFloatInput = (model: Model, name: string): boolean =>
   floats.has(model.graph.inputs.find((i) => i.name === name)?.type?.dataType ?? DataType.UNDEFINED);
 
 /** Heads lie on the axis before the queries, before that the batch; first, or folded in with it, under other layouts. */
-const servesAllHeads = (parts: Contents['parts'] | undefined, layout: ScoresLayout | undefined): boolean => {
-  const fromEnd = (back: number): Contents['parts'][number] | undefined => parts?.[parts.length - back];
+const servesAllHeads = (parts: Contents['parts'], layout: ScoresLayout | undefined): boolean => {
+  const fromEnd = (back: number): Contents['parts'][number] | undefined => parts[parts.length - back];
   const all = (axis: Contents['parts'][number] | undefined): boolean => axis?.every((p) => p.uniform) ?? true;
-  if (parts === undefined) return false;
   if (layout?.folded !== true) return all(fromEnd(layout?.headsFirst === true ? 4 : 3));
   const axis = fromEnd(3);
   if (all(axis)) return true;
@@ -73,7 +72,8 @@ export const maskFactsOf = (model: Model, attention: Attention): MaskFacts | Mas
     const one = dim === undefined || dimValue(dim) === 1;
     return { one, uniform: one || (contents?.uniform[axis] ?? false) };
   };
-  if (!servesAllHeads(contents?.parts, attention.entryLayout))
+  const parts = contents?.parts ?? dims.map((dim) => [{ dim, uniform: dimValue(dim) === 1 }]);
+  if (!servesAllHeads(parts, attention.entryLayout))
     return { fault: `its mask "${mask.value}" differs between heads` };
   if (!fromEnd(2).uniform) return { fault: `its mask "${mask.value}" differs between queries` };
   const keys = shapesOf(model)

@@ -73,8 +73,7 @@ export const maskFactsOf = (model: Model, attention: Attention): MaskFacts | Mas
     return { one, uniform: one || (contents?.uniform[axis] ?? false) };
   };
   const parts = contents?.parts ?? dims.map((dim) => [{ dim, uniform: dimValue(dim) === 1 }]);
-  if (!servesAllHeads(parts, attention.entryLayout))
-    return { fault: `its mask "${mask.value}" differs between heads` };
+  if (!servesAllHeads(parts, attention.entryLayout)) return { fault: `its mask "${mask.value}" differs between heads` };
   if (!fromEnd(2).uniform) return { fault: `its mask "${mask.value}" differs between queries` };
   const keys = shapesOf(model)
     .of(attention.product.outputs[0] ?? '')

@@ -25,8 +25,8 @@ export const allOnes = (s: Insertion, attention: Attention, segment: Segment): V
   });
 
 /**
- * What is added to the score of a key that counts. Hidden keys get a number of -100 at most; an input that should hold
- * 0 and 1 and holds 0.9 gives something between, which hides as well.
+ * What is added to the score of a key that counts, as the softmax sees it. Hidden keys get a number of -100 at most; an
+ * input that should hold 0 and 1 and holds 0.9 gives something between, which hides as well.
  */
 const shownAbove = -50;
 
@@ -48,7 +48,12 @@ const shownKeys = (s: Insertion, e: Emitter, attention: Attention, mask: MaskFac
   if (mask.kind === 'where')
     return e.cast(attention.mask?.paddedWhen === true ? e.op('Not', [row]) : row, DataType.FLOAT);
   const number = e.cast(row, DataType.FLOAT);
-  if (mask.kind === 'additive') return e.cast(e.op('Greater', [number, e.float(shownAbove)]), DataType.FLOAT);
+  if (mask.kind === 'additive') {
+    const { scale = 1, scaleBehind = 1 } = attention.mask ?? {};
+    const scaled = scale * scaleBehind;
+    const least = Math.abs(scaled - 1) < 1e-6 ? shownAbove : shownAbove / scaled;
+    return e.cast(e.op('Greater', [number, e.float(least)]), DataType.FLOAT);
+  }
   return s.plan.semantics === 'pumer' ? number : e.cast(e.op('Greater', [number, e.float(0)]), DataType.FLOAT);
 };
 

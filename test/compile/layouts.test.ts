@@ -225,6 +225,25 @@ describe('layers that write one mask differently', () => {
       expect(distance(other!, usual!).max).toBeLessThan(1e-5);
     }
   });
+  it('as a small number that is multiplied with a large one behind, hide the same tokens', async () => {
+    const late = rewritten(
+      (line) => line.replace(/^masked(\d) = (.*)/, 'low$1 = $2\nmasked$1 = Mul(low$1, large)').split('\n'),
+      {
+        scale: 'f[]:0.00005',
+        minimum: 'f[]:-1',
+        large: 'f[]:10000',
+      },
+    );
+    for (const semantics of ['safe', 'pumer'] as const) {
+      const [usual, other] = await Promise.all(
+        [tinyVilt(), late(tinyVilt())].map(async (tiny) => {
+          const { model } = compiledWith(modelOfTiny(tiny), { ...bothLanes, semantics });
+          return (await outputsOf(model, feedsOf(2))).get('logits')!;
+        }),
+      );
+      expect(distance(other!, usual!).max).toBeLessThan(1e-4);
+    }
+  });
   it('one the opposite of the other, do not', () => {
     const opposite = rewritten((line) =>
       line.replace(/^masked1 = .*/, 'shown = Not(padded)\nmasked1 = Where(shown, minimum, scores1)').split('\n'),

@@ -4,7 +4,7 @@
  * that every query row sees the same keys). Inputs that only ever serve as masks are taken to hold 0 and 1.
  */
 import { DataType, type Model, type Node, type ValueName } from '../graph/model.ts';
-import { elementCount, intsOf, readNumbers } from '../graph/tensors.ts';
+import { elementCount, intsOf, readNumbers, stringOf } from '../graph/tensors.ts';
 import { constantTensor, usesOf } from '../graph/uses.ts';
 import { gathersRows } from './lane-births.ts';
 import { isFixed, isWrapper } from './number-types.ts';
@@ -124,6 +124,13 @@ const movers = new Set([
   'Tile',
   'Split',
 ]);
+
+/** Nearest-neighbour resampling, as of a picture's mask to its patches, invents no number either. */
+const movesElements = (node: Node): boolean =>
+  movers.has(node.op) ||
+  ((node.op === 'Resize' || node.op === 'Upsample') &&
+    (stringOf(node, 'mode') ?? 'nearest') === 'nearest' &&
+    stringOf(node, 'coordinate_transformation_mode') !== 'tf_crop_and_resize');
 
 /** A lower bound behind a wrapper: quantisers never turn an order around, casts may wrap or truncate. */
 const leastOf = (node: Node, before: Contents | undefined, carried: (value: number) => number): number => {
@@ -292,7 +299,7 @@ export const contentsOf: (model: Model) => (value: ValueName) => Contents | unde
       const set = sets.every((s) => s !== undefined) ? among(sets.flat()) : undefined;
       return finish(set, set ? Math.min(...set) : -Infinity, plain);
     }
-    if (movers.has(node.op)) {
+    if (movesElements(node)) {
       const first = of(node.inputs[0] ?? '');
       const uniform = moved(node, outDims) ?? plain;
       return finish(first?.among, first?.atLeast ?? -Infinity, uniform);

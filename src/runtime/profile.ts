@@ -64,8 +64,22 @@ const contractions: ReadonlyMap<string, (run: NodeRun) => number> = new Map([
   ['FusedMatMul', summed],
 ]);
 
-/** Multiply-adds of one matrix product (MatMul, Gemm and their fused or integer forms); 0 for any other node. */
+/**
+ * Both products of an operator that is a whole attention, and com.microsoft.Attention's own projections [C, 3 V], which
+ * the profile leaves out like all weights.
+ */
+const attentionProducts = (run: NodeRun): number => {
+  const [query = [], key] = run.inputs;
+  const [out = []] = run.outputs;
+  const isProjected = key?.length === query.length && key[0] === query[0];
+  const keys = (isProjected ? key : query).at(-2) ?? 0;
+  if (isProjected) return (product(query) + product(out)) * keys;
+  return product(out) * (2 * keys + 3 * lastAxis(run));
+};
+
+/** Multiply-adds of one matrix product (MatMul, Gemm and their fused or integer forms) or whole attention; else 0. */
 export const multiplyAdds = (run: NodeRun): number => {
+  if (['Attention', 'MultiHeadAttention'].includes(run.op)) return attentionProducts(run);
   const contraction = contractions.get(run.op);
   return contraction === undefined ? 0 : product(run.outputs[0] ?? []) * contraction(run);
 };

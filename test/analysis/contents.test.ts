@@ -35,6 +35,8 @@ const values = {
   flat: 'f[3]:0,-10000,7',
   five: `i[]:${L}`,
   three: 'i[]:3',
+  pixel_shown: 'f[batch,4,4]',
+  halves: 'f[4]:1,1,0.5,0.5',
 };
 const nodes = [
   'word = Gather(table, kind) axis=0',
@@ -57,6 +59,9 @@ const nodes = [
   'pairwise = Mul(keys, turned_keys)',
   'row = Slice(float, izeros, ione1, izeros)',
   'beside = Concat(row, ones) axis=1',
+  'covered = Unsqueeze(pixel_shown, ione1)',
+  'patches = Resize(covered, , halves) mode="nearest" coordinate_transformation_mode="asymmetric" nearest_mode="floor"',
+  'smooth = Resize(covered, , halves) mode="linear" coordinate_transformation_mode="half_pixel"',
   'head = Slice(float, izeros, ione1, a1)',
   'equal = Equal(mask, izero)',
   'own_pairs = Cast(pairs) to=1',
@@ -102,6 +107,10 @@ describe('contents', () => {
         ['mask', bits(3, L)],
         ['pairs', bits(3, L, L)],
         ['kind', bits(3, L)],
+        [
+          'pixel_shown',
+          { dataType: 1, dims: [3, 4, 4], data: Float32Array.from({ length: 48 }, () => random.int(0, 1)) },
+        ],
         ['pixels', { dataType: 1, dims: [3, 3, 4, 4], data: new Float32Array(144) }],
       ]);
       const outputs = await outputsOf(session, feeds);
@@ -150,12 +159,17 @@ describe('contents', () => {
     ['before', [0], 'u'],
     ['upto', [0, 1], '.'],
     ['scaled', undefined, '.u'],
+    ['patches', [0, 1], '.u..'],
   ];
   it.each(known)('%s', (name, among, uniform) => {
     const said = contents(name);
     const sorted = said?.among && [...said.among].sort((a, b) => a - b);
     expect(sorted?.map((v) => Math.fround(v))).toEqual(among?.map((v) => Math.fround(v)));
     expect(said?.uniform.map((u) => (u ? 'u' : '.')).join('')).toBe(uniform);
+  });
+
+  it('resampling that mixes neighbours makes numbers of its own', () => {
+    expect(contents('smooth')?.among).toBeUndefined();
   });
 
   it('inputs that are looked up or are features are no masks', () => {

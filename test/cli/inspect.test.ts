@@ -74,7 +74,7 @@ describe('the facts', () => {
     expect(seen.outputs).toEqual([{ name: 'y', shape: '[...]', carries: 'text[6]+image[5]', shortened: true }]);
     expect(seen.attentions.map((a) => a.mask)).toEqual(['not understood']);
     expect(seen.attentions[0]?.maskFault).toContain('"bias"');
-    expect(inspectionText(seen)).toMatch(/not understood \(1\)[^]*\n {2}\(1\) its mask "bias"/);
+    expect(inspectionText(seen)).toMatch(/not understood \(1\)[^]*\n {2}\(1\) .*"bias"/);
   });
 
   test('of tokens that are lost on the way: the operator, the axis and the reason', () => {

@@ -243,8 +243,10 @@ const poisoned = (w: Writing, x: Written, block: number): Written => {
     case 'flip':
       return { ...x, value: s.slice(value, 1, s.ints([-1]), s.ints([-toEnd]), -1) };
     case 'roll': {
-      const first = s.slice(value, 1, s.ints([0]), s.ints([1]));
-      return { ...x, value: s.op('Concat', [s.slice(value, 1, s.ints([1]), s.ints([toEnd])), first], { axis: 1 }) };
+      // Into a lane: behind a lone token in front it would be a cut between lanes, which may be followed.
+      const by = x.runs[0] === 'other' ? 2 : 1;
+      const first = s.slice(value, 1, s.ints([0]), s.ints([by]));
+      return { ...x, value: s.op('Concat', [s.slice(value, 1, s.ints([by]), s.ints([toEnd])), first], { axis: 1 }) };
     }
     case 'shift': {
       const last = s.slice(value, 1, s.ints([-1]), s.ints([toEnd]));

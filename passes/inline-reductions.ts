@@ -7,19 +7,12 @@ import { GraphEditor } from '../src/graph/editor.ts';
 import { opsetOf, type ValueName } from '../src/graph/model.ts';
 import { usesOf } from '../src/graph/uses.ts';
 import type { Semantics } from '../src/reduction/plan.ts';
-import { emitTokenReduce } from '../src/reduction/token-reduce/body.ts';
-import { TOKEN_REDUCE, type TokenReduceInputs } from '../src/reduction/token-reduce/contract.ts';
+import { emitTokenReduce, tokenReduceInputs } from '../src/reduction/token-reduce/body.ts';
+import { TOKEN_REDUCE } from '../src/reduction/token-reduce/contract.ts';
 import type { Pass } from '../src/rewrite/pass.ts';
 
 const isCall = (node: { op: string; domain: string }): boolean =>
   node.op === TOKEN_REDUCE.name && node.domain === TOKEN_REDUCE.domain;
-
-/** The inputs of a call by name, in the order of the contract. */
-const namedInputs = (list: readonly ValueName[]): TokenReduceInputs => {
-  const [tokens = '', attention = '', rowWeight = '', metric = '', weight = '', kept = '', keep = '', merge = ''] =
-    list;
-  return { tokens, attention, rowWeight, metric, weight, protected: kept, keep, merge };
-};
 
 export const inlineReductions = (semantics: Semantics): Pass => ({
   name: 'inline-reductions',
@@ -30,7 +23,7 @@ export const inlineReductions = (semantics: Semantics): Pass => ({
     const uses = usesOf(model.graph);
     for (const node of model.graph.nodes.filter(isCall)) {
       const call = editor.current(node) ?? node;
-      const inputs = namedInputs(call.inputs);
+      const inputs = tokenReduceInputs(call.inputs);
       const dataType = shapesOf(model).of(node.inputs[0] ?? '')?.dataType ?? 1;
       const made = emitTokenReduce(editor.emitter(opsetOf(model), node.name), inputs, { semantics, dataType });
       [made.reduced, made.weight, made.target, made.position].forEach((value: ValueName, i) => {

@@ -126,6 +126,7 @@ enum OrtSlot {
   ORT_ReleaseSessionOptions = 100,
   ORT_SessionEndProfiling = 110,
   ORT_AddSessionConfigEntry = 130,
+  ORT_ReleaseAllocator = 132,
   ORT_KernelContext_GetGPUComputeStream = 193,
   ORT_GetTensorMemoryInfo = 194,
   ORT_SessionOptionsAppendExecutionProvider_CUDA_V2 = 204,

@@ -17,10 +17,12 @@
  *  4 Similarity of a source a and a destination b, c the unit key of the lane's first token (NaN in c: 0):
  *      rel = chain of f32 fma ascending from 0 over a[i] * f32(b[i] - c[i]), NaN becomes -8;
  *      base = the same over a[i] * c[i], NaN becomes 0;  score = f32(best rel + base).
- *  5 Means, sources in ascending position, f64 throughout, product and sum rounded one by one:
+ *  5 Means, from 0, the token itself first, then its sources in ascending position, all in f64, product and sum
+ *    rounded one by one:
  *      safe:  (w x + sum of w_s x_s) * (1 / (w + sum of w_s));  pumer:  (x + sum of x_s) * (1 / (1 + their number)).
- *      64-bit tokens divide instead of multiplying. The result is rounded to f32, then to the tokens' type. Weights in
- *      pumer: (w + sum of w_s) / (1 + number). A token that nothing (safe: nothing with a weight) goes into is copied.
+ *      The result is rounded to f32, then to the tokens' type; 64-bit tokens divide instead and stay in f64.
+ *      Weights: safe f32(w + sum of w_s); pumer f32((w + sum of w_s) / (1 + number)).
+ *      A token that nothing (safe: nothing with a weight) goes into is copied bit for bit.
  *
  * Orders are total: the larger goes first, -0 equals 0, ties go to the lower index.
  */
@@ -49,7 +51,7 @@ enum pumer_looks {
   PUMER_FROM_QUERIES = 1    /* text queries and all keys; the softmax is computed here */
 };
 
-/* A tensor of four axes, strides in elements; 0 where an axis of length 1 serves for all. */
+/* A tensor of four axes, strides in elements; 0 where an axis of length 1 serves for all. The last stride is 0 or 1. */
 typedef struct pumer_view {
   const void* data;
   int64_t stride[4];

@@ -1,7 +1,8 @@
 /*
  * One level: compiled once per instruction set, with PUMER_LEVEL naming the table. Lanes run across tokens, so each
  * token's own sums are chains in the order of pumer/token_reduce.h whatever the width of a register. Nothing here may
- * be shared between sets: only static functions, no standard library.
+ * be shared between sets: only static functions, no standard library. PUMER_SIXTEEN_LANES gives AVX-512's lanes and
+ * tiles without its instructions, for tests on processors that lack them.
  */
 #include "level.h"
 
@@ -17,7 +18,7 @@ using namespace pumer::cpu;
 
 namespace {
 
-#if defined(__AVX512F__)
+#if defined(__AVX512F__) || defined(PUMER_SIXTEEN_LANES)
 constexpr int kLanes = 16;
 #elif defined(__AVX2__)
 constexpr int kLanes = 8;
@@ -29,7 +30,15 @@ typedef float F __attribute__((vector_size(4 * kLanes)));
 typedef int32_t I __attribute__((vector_size(4 * kLanes)));
 
 constexpr float kInfinity = __builtin_inff();
-constexpr int kTile = 4;  // rows of a tile; its columns are two registers
+/* Rows of a tile, whose columns are two registers: as many sums as there are registers for. */
+#if defined(__AVX512F__) || defined(PUMER_SIXTEEN_LANES)
+constexpr int kTile = 8;
+#elif defined(__AVX2__)
+constexpr int kTile = 6;
+#else
+constexpr int kTile = 4;
+#endif
+static_assert(kTile <= kMostRows, "");
 
 inline F load(const float* p) {
   F x;
@@ -39,12 +48,22 @@ inline F load(const float* p) {
 
 inline void store(float* p, F x) { memcpy(p, &x, sizeof x); }
 
-inline F spread(float f) { return F{} + f; }
+inline F spread(float f) {
+#if defined(__AVX512F__)
+  return static_cast<F>(_mm512_set1_ps(f));
+#elif defined(__AVX2__) && !defined(PUMER_SIXTEEN_LANES)
+  return static_cast<F>(_mm256_set1_ps(f));
+#else
+  F x;
+  for (int l = 0; l < kLanes; l++) x[l] = f;
+  return x;
+#endif
+}
 
 inline F fma(F a, F b, F c) {
 #if defined(__AVX512F__)
   return static_cast<F>(_mm512_fmadd_ps(static_cast<__m512>(a), static_cast<__m512>(b), static_cast<__m512>(c)));
-#elif defined(__FMA__)
+#elif defined(__FMA__) && !defined(PUMER_SIXTEEN_LANES)
   return static_cast<F>(_mm256_fmadd_ps(static_cast<__m256>(a), static_cast<__m256>(b), static_cast<__m256>(c)));
 #else
   for (int l = 0; l < kLanes; l++) c[l] = __builtin_fmaf(a[l], b[l], c[l]);
@@ -68,14 +87,16 @@ inline const T* at(const pumer_view& view, int64_t b, int64_t h, int64_t r) {
   return static_cast<const T*>(view.data) + b * view.stride[0] + h * view.stride[1] + r * view.stride[2];
 }
 
-/* Sums of products of four rows with 2 * kLanes columns: [4][2], fma chains over d. */
+/* Sums of products of kTile rows with 2 * kLanes columns: fma chains over d. */
 inline void tile(const float* const* rows, const float* columns, int64_t stride, int64_t d, F (*sums)[2]) {
   F s[kTile][2] = {};
+  const float* row[kTile];  // in registers
+  for (int r = 0; r < kTile; r++) row[r] = rows[r];
   for (int64_t i = 0; i < d; i++, columns += stride) {
     const F c0 = load(columns);
     const F c1 = load(columns + kLanes);
     for (int r = 0; r < kTile; r++) {
-      const F a = spread(rows[r][i]);
+      const F a = spread(row[r][i]);
       s[r][0] = fma(a, c0, s[r][0]);
       s[r][1] = fma(a, c1, s[r][1]);
     }
@@ -101,21 +122,31 @@ void looks_typed(const pumer_token_reduce& call, int64_t b, int64_t h, double* l
     for (int64_t v = 0; v < n; v++) looks[v] = sum;
     return;
   }
-  int64_t v = 0;
-  for (; v + 16 <= n; v += 16) {
-    D4 sum[4] = {};
-    for (int64_t r = 0; r < call.rows; r++) {
-      const T* row = at<T>(a, b, h, r) + v;
-      const D4 u = D4{} + row_share(call, b, r);
-      for (int q = 0; q < 4; q++) sum[q] += u * __builtin_convertvector(load4(row + 4 * q), D4);
+  // Rows in the order they lie in memory, a few at a time: fewer passes over the sums.
+  for (int64_t v = 0; v < n; v++) looks[v] = 0;
+  constexpr int kTogether = 4;
+  int64_t r = 0;
+  for (; r + kTogether <= call.rows; r += kTogether) {
+    const T* row[kTogether];
+    double u[kTogether];
+    for (int i = 0; i < kTogether; i++) {
+      row[i] = at<T>(a, b, h, r + i);
+      u[i] = row_share(call, b, r + i);
     }
-    memcpy(looks + v, sum, sizeof sum);
+    int64_t v = 0;
+    for (; v + 4 <= n; v += 4) {
+      D4 sum;
+      memcpy(&sum, looks + v, sizeof sum);
+      for (int i = 0; i < kTogether; i++) sum += u[i] * __builtin_convertvector(load4(row[i] + v), D4);
+      memcpy(looks + v, &sum, sizeof sum);
+    }
+    for (; v < n; v++)
+      for (int i = 0; i < kTogether; i++) looks[v] += u[i] * static_cast<double>(widen(row[i][v]));
   }
-  for (; v < n; v++) {
-    double sum = 0;
-    for (int64_t r = 0; r < call.rows; r++)
-      sum += row_share(call, b, r) * static_cast<double>(widen(at<T>(a, b, h, r)[v]));
-    looks[v] = sum;
+  for (; r < call.rows; r++) {
+    const T* row = at<T>(a, b, h, r);
+    const double u = row_share(call, b, r);
+    for (int64_t v = 0; v < n; v++) looks[v] += u * static_cast<double>(widen(row[v]));
   }
 }
 
@@ -123,7 +154,7 @@ void looks_from_attention(const pumer_token_reduce& call, int64_t b, int64_t h, 
   with_type(call.looks_type, [&](auto t) { looks_typed<decltype(t)>(call, b, h, looks); });
 }
 
-/* scores[4][padded]: text queries r .. r + 3 times all keys. Rows beyond the last repeat it. */
+/* scores[kTile][padded]: text queries times all keys. */
 template <class T>
 void scores_typed(const pumer_token_reduce& call, int64_t b, int64_t h, const float* const* queries, float* panel,
                   float* scores) {
@@ -159,11 +190,16 @@ double exponentials(const pumer_token_reduce& call, int64_t b, int64_t h, int64_
   for (int64_t l = 0; l < count; l++) x[l] = x[l] * call.scale;
   if (bias != nullptr)
     for (int64_t l = 0; l < count; l++) x[l] = x[l] + widen(bias[l * step]);
-  float most = -kInfinity;
-  for (int64_t l = 0; l < count; l++) most = x[l] > most ? x[l] : most;
-  for (int64_t l = 0; l < count; l++) x[l] = exp_nonpositive(x[l] - most);
-  double part[16] = {};
+  // The largest, in any order; NaN is never larger and comes back in the differences.
+  F wide = spread(-kInfinity);
   int64_t l = 0;
+  for (; l + kLanes <= count; l += kLanes) wide = load(x + l) > wide ? load(x + l) : wide;
+  float most = -kInfinity;
+  for (; l < count; l++) most = x[l] > most ? x[l] : most;
+  for (int i = 0; i < kLanes; i++) most = wide[i] > most ? wide[i] : most;
+  for (l = 0; l < count; l++) x[l] = exp_nonpositive(x[l] - most);
+  double part[16] = {};
+  l = 0;
   for (; l + 16 <= count; l += 16)
     for (int i = 0; i < 16; i++) part[i] += static_cast<double>(x[l + i]);
   for (int i = 0; l + i < count; i++) part[i] += static_cast<double>(x[l + i]);
@@ -278,7 +314,7 @@ void mean_typed(const void* const* rows, const double* shares, int64_t count, do
     D4 sum[4] = {};
     for (int64_t s = 0; s < count; s++) {
       const T* from = static_cast<const T*>(rows[s]) + c;
-      const D4 share = D4{} + shares[s];
+      const double share = shares[s];
       for (int q = 0; q < 4; q++) sum[q] += share * __builtin_convertvector(load4(from + 4 * q), D4);
     }
     for (int q = 0; q < 4; q++) store4(to + c + 4 * q, __builtin_convertvector(sum[q] * inverse, F4));

@@ -12,11 +12,14 @@ namespace pumer::cpu {
 /* Destinations are packed in columns padded to a multiple of this; so are key panels. */
 constexpr int64_t kColumns = 32;
 
+/* Rows that any level multiplies at a time, at most. */
+constexpr int64_t kMostRows = 8;
+
 static constexpr int64_t padded(int64_t n) { return (n + kColumns - 1) / kColumns * kColumns; }
 
 /* Floats of scratch that `looks_from_queries` takes. */
 static constexpr int64_t looks_scratch(int64_t query_width, int64_t key_count) {
-  return 4 * query_width + query_width * kColumns + 4 * padded(key_count);
+  return kMostRows * query_width + query_width * kColumns + kMostRows * padded(key_count);
 }
 
 /* The destinations of one row of the batch, packed for matching. */

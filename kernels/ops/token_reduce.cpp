@@ -147,16 +147,18 @@ OrtStatus* tell_shape(const OrtApi* table, OrtShapeInferContext* context, size_t
   return status;
 }
 
-/* Sizes of an input, with symbols ("" where a size is known). False where the rank is another. */
-bool sizes_of(const OrtApi* table, const OrtShapeInferContext* context, size_t index, size_t rank, int64_t* sizes,
-              const char** symbols) {
+/* Type and sizes of the tokens, with symbols ("" where a size is known). False where the rank is another. */
+bool tokens_of(const OrtApi* table, const OrtShapeInferContext* context, int& type, int64_t* sizes,
+               const char** symbols) {
+  constexpr size_t index = 0, rank = 3;
   OrtTensorTypeAndShapeInfo* info = nullptr;  // the context's own
   OrtStatus* status = call<OrtStatus*>(table, ORT_ShapeInferContext_GetInputTypeShape, context, index, &info);
   const auto* known = static_cast<const OrtTensorTypeAndShapeInfo*>(info);
   size_t found = 0;
   if (status == nullptr) status = call<OrtStatus*>(table, ORT_GetDimensionsCount, known, &found);
   const bool fits = status == nullptr && found == rank;
-  if (fits) status = call<OrtStatus*>(table, ORT_GetDimensions, known, sizes, rank);
+  if (fits) status = call<OrtStatus*>(table, ORT_GetTensorElementType, known, &type);
+  if (fits && status == nullptr) status = call<OrtStatus*>(table, ORT_GetDimensions, known, sizes, rank);
   if (fits && status == nullptr) status = call<OrtStatus*>(table, ORT_GetSymbolicDimensions, known, symbols, rank);
   if (status == nullptr) return fits;
   call<void>(table, ORT_ReleaseStatus, status);
@@ -165,11 +167,13 @@ bool sizes_of(const OrtApi* table, const OrtShapeInferContext* context, size_t i
 
 const OrtApi* infer_table = nullptr;
 
-OrtStatus* PUMER_ORT_CALL infer(const OrtCustomOp* op, OrtShapeInferContext* context) {
+/* One op speaks for all that share its name, so the type of the tokens is read and not the op's own. */
+OrtStatus* PUMER_ORT_CALL infer(const OrtCustomOp*, OrtShapeInferContext* context) {
   const OrtApi* table = infer_table;
+  int type = ORT_UNDEFINED;
   int64_t sizes[3];
   const char* symbols[3];
-  if (table == nullptr || !sizes_of(table, context, 0, 3, sizes, symbols)) return nullptr;
+  if (table == nullptr || !tokens_of(table, context, type, sizes, symbols)) return nullptr;
   // How many tokens are left depends on counts. Equal symbols mean equal sizes, so each call gets one of its own, and
   // sizes without a name get one, too.
   static std::atomic<unsigned> calls{0};
@@ -183,7 +187,7 @@ OrtStatus* PUMER_ORT_CALL infer(const OrtCustomOp* op, OrtShapeInferContext* con
   snprintf(made[3], sizeof made[3], "pumer_%u_kept", serial);
   const int64_t kept[] = {sizes[0], -1, sizes[2]};
   const char* kept_symbols[] = {symbols[0], made[3], symbols[2]};
-  OrtStatus* failed = tell_shape(table, context, 0, op_of(op).tokens, 3, kept, kept_symbols);
+  OrtStatus* failed = tell_shape(table, context, 0, type, 3, kept, kept_symbols);
   if (failed == nullptr) failed = tell_shape(table, context, 1, ORT_FLOAT, 2, kept, kept_symbols);
   if (failed == nullptr) failed = tell_shape(table, context, 2, ORT_INT64, 2, sizes, symbols);
   if (failed == nullptr) failed = tell_shape(table, context, 3, ORT_INT64, 2, kept, kept_symbols);

@@ -91,9 +91,21 @@ int64_t candidate_count(const pumer_token_reduce& call) {
   return std::max<int64_t>(call.keep - call.protected_count, 0);
 }
 
+bool begin(const pumer_token_reduce& call, Plan& plan) {
+  mark_protected(call, plan.is_protected);
+  if (call.semantics == PUMER_PUMER) return true;
+  const int64_t others = std::count(plan.is_protected, plan.is_protected + call.tokens_in, 0);
+  return candidate_count(call) < others;
+}
+
 void choose_candidates(const pumer_token_reduce& call, const float* saliency, Plan& plan) {
   const bool safe = call.semantics == PUMER_SAFE;
-  mark_protected(call, plan.is_protected);
+  if (saliency == nullptr) {
+    plan.candidate_count = 0;
+    for (int64_t v = 0; v < call.tokens_in; v++)
+      if (!plan.is_protected[v]) plan.candidates[plan.candidate_count++] = static_cast<int32_t>(v);
+    return;
+  }
   int64_t total = 0;
   for (int64_t v = 0; v < call.tokens_in; v++)
     if (!plan.is_protected[v]) plan.keys[total++] = key_of(saliency[v], v);

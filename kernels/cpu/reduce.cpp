@@ -39,6 +39,7 @@ class Block {
 /* What one row of the batch needs while it is worked on. */
 struct Row {
   int64_t b;
+  bool ranks;           /* saliency decides something */
   double* looks;        /* [H][n] */
   float* query_scratch; /* [pieces][looks_scratch] */
   float* saliency;      /* [n] */
@@ -110,19 +111,20 @@ class Work {
  public:
   Work(const pumer_token_reduce& call, const Level& level) : call_(call), level_(level) {}
 
+  void begin(Row& row) const { row.ranks = cpu::begin(call_, row.plan); }
+
   void looks(Row& row, int64_t from, int64_t to, int64_t piece) const {
     float* scratch = row.query_scratch == nullptr
                          ? nullptr
                          : row.query_scratch + piece * looks_scratch(call_.query_width, call_.key_count);
-    for (int64_t h = from; h < to; h++) {
+    for (int64_t h = from; h < to && row.ranks; h++) {
       double* out = row.looks + h * call_.tokens_in;
       if (call_.looks == PUMER_FROM_QUERIES) level_.looks_from_queries(call_, row.b, h, scratch, out);
       else level_.looks_from_attention(call_, row.b, h, out);
     }
   }
 
-  /* Saliency, candidates, and what matching needs to begin. */
-  void select(Row& row) const {
+  void saliency(Row& row) const {
     const int64_t n = call_.tokens_in;
     double rows = 0;
     for (int64_t r = 0; r < call_.rows; r++)
@@ -133,9 +135,15 @@ class Work {
       const float s = static_cast<float>(sum / rows);
       row.saliency[v] = s != s ? kLowest : s;
     }
-    choose_candidates(call_, row.saliency, row.plan);
+  }
+
+  /* Candidates, and what matching needs to begin. */
+  void select(Row& row) const {
+    if (row.ranks) saliency(row);
+    choose_candidates(call_, row.ranks ? row.saliency : nullptr, row.plan);
     if (call_.merge == 0) return;
 
+    const int64_t n = call_.tokens_in;
     const int64_t count = row.plan.candidate_count, sources = (count + 1) / 2, d = call_.metric_width;
     const float* metric = call_.metric + row.b * n * d;
     for (int64_t c = 0; c < count; c++)
@@ -221,6 +229,7 @@ class Work {
   }
 
   void whole(Row& row) const {
+    begin(row);
     looks(row, 0, call_.heads, 0);
     select(row);
     if (call_.merge > 0) {
@@ -279,7 +288,8 @@ void rows_in_pieces(const pumer_token_reduce& call, const Work& work, const Shar
         if (from < to) body(from, to, i);
       });
     };
-    loop(std::min(pieces, call.heads), [&](int64_t i) {
+    work.begin(row);
+    loop(row.ranks ? std::min(pieces, call.heads) : 0, [&](int64_t i) {
       const int64_t count = std::min(pieces, call.heads);
       work.looks(row, call.heads * i / count, call.heads * (i + 1) / count, i);
     });

@@ -93,6 +93,7 @@ enum OrtSlot {
   ORT_SessionGetOutputName = 37,
   ORT_CreateTensorAsOrtValue = 48,
   ORT_CreateTensorWithDataAsOrtValue = 49,
+  ORT_IsTensor = 50,
   ORT_GetTensorMutableData = 51,
   ORT_CastTypeInfoToTensorInfo = 55,
   ORT_GetOnnxTypeFromTypeInfo = 56,

@@ -9,6 +9,7 @@ import { compileModel, type Compiled } from './compile.ts';
 import { CompileError, type Diagnostic } from './diagnostics/diagnostic.ts';
 import * as say from './diagnostics/messages-cli.ts';
 import * as sayFiles from './diagnostics/messages-onnx.ts';
+import { reducersLine } from './diagnostics/messages-runtime.ts';
 import { UsageError, type CompileRequest } from './flags.ts';
 import type { Model } from './graph/model.ts';
 import type { ModelOrigin } from './onnx/import.ts';
@@ -178,6 +179,10 @@ export const compileFile = async (request: CompileRequest, { progress, signal }:
     if (request.validate) progress('running the original and the result once');
     const { validation, diagnostics } = await validated(request, model, staging.path);
     const ran = performance.now();
+    if (request.display.verbose && options.ops === 'function' && summary.sites.length > 0) {
+      const { reducersHere } = await import('./runtime/kernels.ts');
+      progress(reducersLine(reducersHere()));
+    }
     await heed();
     const names = sizes.externalFile === undefined ? [] : [sizes.externalFile];
     for (const name of names) checkDestination(staging.destination(name), model);

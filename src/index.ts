@@ -1,5 +1,5 @@
 /**
- * The library: `compile(path or bytes, options)` gives a plan, a report and the compiled model.
+ * The library: `compile(path or bytes, options)` gives a plan, a report and the compiled model; `createSession` runs it.
  */
 import { compileModel } from './compile.ts';
 import type { Diagnostic } from './diagnostics/diagnostic.ts';
@@ -13,6 +13,16 @@ export { CompileError, type Diagnostic } from './diagnostics/diagnostic.ts';
 export type { ReductionPlan, PlannedSite, Semantics, SiteRatios } from './reduction/plan.ts';
 export type { CompileOptions } from './options.ts';
 export type { CompileSummary, SiteSummary } from './report/summary.ts';
+export { DataType } from './graph/model.ts';
+export type { NodeRun } from './runtime/profile.ts';
+export {
+  createSession,
+  type ReducerOps,
+  type Session,
+  type SessionOptions,
+  type ValueInfo,
+} from './runtime/session.ts';
+export type { Elements, TensorData } from './runtime/tensor-data.ts';
 
 export interface CompileResult {
   readonly plan: ReductionPlan;

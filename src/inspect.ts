@@ -23,6 +23,8 @@ import { usesOf } from './graph/uses.ts';
 import { resolveOptions, type CompileOptions } from './options.ts';
 import { defaultLayers } from './reduction/choose-plan.ts';
 import { parsePlan } from './reduction/plan.ts';
+import { TOKEN_REDUCE } from './reduction/token-reduce/contract.ts';
+import { reducersHere } from './runtime/kernels.ts';
 import {
   typeText,
   type InspectedAttention,
@@ -220,11 +222,18 @@ const tried = <T>(file: string, step: () => T): { readonly result: T } | { reado
   }
 };
 
+const callsReducer = (model: Model): boolean =>
+  model.graph.nodes.some((node) => node.domain === TOKEN_REDUCE.domain && node.op === TOKEN_REDUCE.name);
+
 const inspectCompiled = (model: Model): Inspection['compiled'] => {
   const stored = storedPlan(model);
   if (stored === undefined && !model.opsets.has('ai.pumer')) return null;
   const plan = stored === undefined ? undefined : parsePlan(stored);
-  return { plan: typeof plan === 'object' ? plan : null, version: model.metadata.get('pumer.version') ?? null };
+  return {
+    plan: typeof plan === 'object' ? plan : null,
+    version: model.metadata.get('pumer.version') ?? null,
+    reducers: callsReducer(model) ? reducersHere() : null,
+  };
 };
 
 /** Everything `inspect` tells of a model; `file` is what messages call it. */

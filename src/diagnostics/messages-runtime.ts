@@ -2,7 +2,7 @@
  * What is said about ONNX Runtime and about sample arrays (.npz, .npy): one builder per code.
  * Knows no terminal and no file system; callers pass names and figures in.
  */
-import type { Diagnostic } from './diagnostic.ts';
+import { error, warning, type Diagnostic } from './diagnostic.ts';
 
 /** The archive itself cannot be read. */
 export const npzUnreadable = (file: string | undefined, reason: string): Diagnostic => ({
@@ -38,7 +38,7 @@ export const npyUnsupportedType = (array: string, descr: string): Diagnostic => 
 });
 
 /** onnxruntime-node is absent or does not load on this machine. */
-export const runtimeUnavailable = (reason: string): Diagnostic => ({
+export const runtimeUnavailable = (reason = 'it is not installed'): Diagnostic => ({
   code: 'runtime-unavailable',
   severity: 'warning',
   message: `onnxruntime-node cannot be used: ${reason}`,
@@ -65,6 +65,51 @@ export const modelNotRun = (file: string | undefined, reason: string): Diagnosti
 export const tensorTypeNotCarried = (value: string, type: string): Diagnostic => ({
   code: 'tensor-type-not-carried',
   severity: 'error',
-  message: `'${value}' has element type ${type}, which onnxruntime-node cannot carry`,
+  message: `'${value}' has element type ${type}, which cannot be carried into or out of ONNX Runtime here`,
   at: { value },
 });
+
+export const sessionReleased = (): Diagnostic => error('session-released', 'the session has been released');
+
+export const profileWhileRunning = (): Diagnostic =>
+  error('profile-while-running', 'the profile cannot be read while a run is under way', { fix: 'await the run first' });
+
+// The fused kernels. Nothing needs them: warnings, until somebody asks for kernels and nothing else.
+
+const buildKernels = 'npm run build:kernels builds them (docs/kernels.md); without them the function body is used';
+
+/** `missing`: the one file that is not there while the rest is. */
+export const kernelsNotBuilt = (missing?: string): Diagnostic =>
+  warning(
+    'kernels-not-built',
+    `the fused kernels are not built${missing === undefined ? '' : `: ${missing} is missing`}`,
+    {
+      fix: buildKernels,
+    },
+  );
+
+export const kernelsNotLoaded = (reason: string): Diagnostic =>
+  warning('kernels-not-loaded', `the fused kernels do not load: ${reason}`, { fix: buildKernels });
+
+export const kernelsWithoutRuntime = (): Diagnostic =>
+  warning('kernels-not-loaded', 'the fused kernels need onnxruntime-node, which is not installed for this platform', {
+    fix: 'npm install onnxruntime-node (ONNXRUNTIME_NODE_INSTALL=skip leaves out its CUDA download)',
+  });
+
+export const kernelsWithoutCuda = (): Diagnostic =>
+  warning('kernels-without-cuda', 'the fused kernels were built without CUDA', {
+    fix: 'build them where nvcc is found; without them the function body is used, which runs on CUDA too',
+  });
+
+/** What the reducers of a compiled model run on here; with the function body, why no kernels. */
+export const reducersLine = (found: {
+  readonly level: string | null;
+  readonly cuda: boolean | null;
+  readonly why: Diagnostic | null;
+}): string => {
+  const { level, cuda, why } = found;
+  if (why === null)
+    return `reducers: fused kernels (${level ?? 'scalar'}, ${cuda === true ? 'CUDA' : 'CUDA not built'})`;
+  const said = why.message.replace('the fused kernels', 'kernels');
+  return `reducers: function body; ${said}${why.code === 'kernels-not-built' ? ' (npm run build:kernels)' : ''}`;
+};

@@ -5,10 +5,12 @@
 import type { AttentionKind } from '../analysis/layers.ts';
 import type { LaneName } from '../analysis/labels.ts';
 import { DataType } from '../graph/model.ts';
+import { reducersLine } from '../diagnostics/messages-runtime.ts';
 import { diagnosticText } from '../diagnostics/render.ts';
 import { plainStyle, type Style } from '../diagnostics/style.ts';
 import type { Diagnostic } from '../diagnostics/diagnostic.ts';
 import type { ReductionPlan } from '../reduction/plan.ts';
+import type { Reducers } from '../runtime/kernels.ts';
 import { columns } from './columns.ts';
 import { grouped } from './grouped.ts';
 
@@ -92,7 +94,12 @@ export interface Inspection {
   /** Token positions read behind the default sites. */
   readonly reads: readonly InspectedRead[];
   /** Of a compiled model: what it was made with. */
-  readonly compiled: { readonly plan: ReductionPlan | null; readonly version: string | null } | null;
+  readonly compiled: {
+    readonly plan: ReductionPlan | null;
+    readonly version: string | null;
+    /** What its reducers run on on this machine; null where they are written in place. */
+    readonly reducers: Reducers | null;
+  } | null;
   /** What compiling with the default flags would say; null where it would do without a word. */
   readonly refusal: Diagnostic | null;
 }
@@ -185,11 +192,14 @@ const planRows = (style: Style, plan: ReductionPlan): string[] =>
 const compiledSection = (style: Style, compiled: Inspection['compiled']): string[] => {
   if (compiled === null) return [];
   const by = compiled.version === null ? '' : ` by pumer-compile ${compiled.version}`;
-  if (compiled.plan === null) return section(style, `compiled${by}`, ['the plan it was made with is not in the file']);
+  const reducers = compiled.reducers === null ? [] : [reducersLine(compiled.reducers)];
+  if (compiled.plan === null)
+    return section(style, `compiled${by}`, ['the plan it was made with is not in the file', ...reducers]);
   return section(style, `compiled${by} with this plan (semantics ${compiled.plan.semantics})`, [
     ...planRows(style, compiled.plan),
     '',
     `as a file for --plan: ${JSON.stringify(compiled.plan)}`,
+    ...reducers,
   ]);
 };
 

@@ -7,9 +7,11 @@ import {
   existsSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   realpathSync,
   rmSync,
+  statSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
@@ -63,15 +65,30 @@ describe('npm pack, installed elsewhere', () => {
     if (project !== '') rmSync(project, { recursive: true, force: true });
   });
 
-  test('holds the program, its types, the pages and the licence, and nothing else', () => {
+  const kernelSource = /^kernels\/([a-z]+\/([a-z]+\/)?[a-z_0-9-]+\.(cpp|cu|cuh|h)|([a-z]+\/)?CMakeLists\.txt)$/;
+
+  test('holds the program, its types, the pages, the licence and the sources of the kernels, and nothing else', () => {
     const odd = packed.filter(
       (path) =>
-        !/^dist\/(src|passes)\/.+\.(js|d\.ts)$|^docs\/[a-z-]+\.md$|^(package\.json|README\.md|LICENSE)$/.test(path),
+        !/^dist\/(src|passes)\/.+\.(js|d\.ts)$|^docs\/[a-z-]+\.md$|^(package\.json|README\.md|LICENSE)$/.test(path) &&
+        !kernelSource.test(path) &&
+        path !== 'scripts/build-kernels.mjs',
     );
     expect(odd).toEqual([]);
     for (const path of ['dist/src/index.js', 'dist/src/index.d.ts', 'dist/src/cli.js', 'README.md', 'LICENSE']) {
       expect(packed).toContain(path);
     }
+  });
+
+  test('holds every file that the kernels are built from, and none that was built', () => {
+    const sources = readdirSync(join(root, 'kernels'), { recursive: true, encoding: 'utf8' })
+      .map((path) => `kernels/${path.replaceAll('\\', '/')}`)
+      .filter((path) => !/^kernels\/(build|tests)/.test(path) && statSync(join(root, path)).isFile());
+    expect(sources.length).toBeGreaterThan(10);
+    expect(packed.filter((path) => path.startsWith('kernels/')).sort()).toEqual(sources.sort());
+    const installed = join(project, 'node_modules');
+    for (const header of ['node-addon-api/napi.h', 'node-api-headers/include/node_api.h'])
+      expect(existsSync(join(installed, header)), header).toBe(true);
   });
 
   test('brings no install script and no onnxruntime-node along', () => {

@@ -5,7 +5,7 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { arch, platform } from 'node:os';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import type { InferenceSession, Tensor } from 'onnxruntime-node';
 import { CompileError } from '../diagnostics/diagnostic.ts';
 import { tensorTypeNotCarried } from '../diagnostics/messages-runtime.ts';
@@ -102,22 +102,23 @@ export const loadBinding = async (): Promise<Backend> => {
 
 export const isMissing = (error: unknown): boolean => (error as { code?: unknown }).code === 'ERR_MODULE_NOT_FOUND';
 
-/** The shared library that the installed onnxruntime-node runs on; undefined without one for this platform. */
+/** The shared library of ONNX Runtime in a package folder of onnxruntime-node; undefined without one for this platform. */
+export const libraryIn = (folder: string): string | undefined => {
+  const bin = join(folder, 'bin');
+  const places = existsSync(bin) ? readdirSync(bin).map((napi) => join(bin, napi, platform(), arch())) : [];
+  const found = places
+    .filter((place) => existsSync(place))
+    .flatMap((place) => readdirSync(place).map((name) => join(place, name)))
+    .filter((file) => /^libonnxruntime\.(so|([\d.]+\.)?dylib)/.test(basename(file)));
+  // Where there are two, the shorter name (libonnxruntime.1.dylib) is the one the binding loads.
+  return found.sort((a, b) => a.length - b.length)[0];
+};
+
+/** That of the installed onnxruntime-node, which its binding runs on. */
 export const bindingLibrary = (): string | undefined => {
-  let folder: string;
   try {
-    folder = join(dirname(createRequire(import.meta.url).resolve('onnxruntime-node')), '..', 'bin');
+    return libraryIn(join(dirname(createRequire(import.meta.url).resolve('onnxruntime-node')), '..'));
   } catch {
     return undefined;
   }
-  const places = existsSync(folder) ? readdirSync(folder).map((napi) => join(folder, napi, platform(), arch())) : [];
-  const found = places
-    .filter((place) => existsSync(place))
-    .flatMap((place) =>
-      readdirSync(place)
-        .filter((name) => /^libonnxruntime\.(so|.*dylib)/.test(name))
-        .map((name) => join(place, name)),
-    );
-  // Where there are two, the shorter name (libonnxruntime.1.dylib) is the one the binding loads.
-  return found.sort((a, b) => a.length - b.length)[0];
 };

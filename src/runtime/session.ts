@@ -58,7 +58,8 @@ const reasonOf = (error: unknown): string => (error instanceof Error ? error.mes
 const refused = (error: unknown, diagnostic: Diagnostic): CompileError =>
   error instanceof CompileError ? error : new CompileError(diagnostic, { cause: error });
 
-const openWith = async (
+/** Opens a model on a backend. Throws CompileError model-not-loaded. */
+export const openWith = async (
   backend: Backend,
   model: Uint8Array | string,
   { threads, optimize, profile, providers = 'cpu' }: OpenOptions,

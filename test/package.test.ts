@@ -118,9 +118,13 @@ describe('npm pack, installed elsewhere', () => {
     writeFileSync(
       join(project, 'use.ts'),
       [
-        "import { compile } from 'pumer-compile';",
+        "import { compile, createSession, DataType, type TensorData } from 'pumer-compile';",
         "const result = await compile('in.onnx', { keep: 0.7 });",
         "await result.write('out.onnx');",
+        "const session = await createSession('out.onnx', { ops: 'auto', threads: 1 });",
+        "export const ops: 'fused' | 'portable' = session.ops;",
+        'const x: TensorData = { dataType: DataType.FLOAT, dims: [1], data: new Float32Array(1) };',
+        "export const y: TensorData | undefined = (await session.run(new Map([['x', x]]))).get('y');",
         'export const plan: object = result.plan;',
         'export const report: object = result.report;',
       ].join('\n'),
@@ -152,18 +156,21 @@ describe('npm pack, installed elsewhere', () => {
     expect(stdout + stderr).not.toMatch(/not (run|validated)/);
 
     const script = [
-      "import { compile } from 'pumer-compile';",
+      "import { compile, createSession } from 'pumer-compile';",
       `const { plan, report, write } = await compile(${JSON.stringify(model)}, { keep: 0.7 });`,
       "await write('library.onnx');",
       'console.log(typeof plan, typeof report);',
+      "const session = await createSession('library.onnx');",
+      'console.log(session.ops, session.inputs.length);',
+      'await session.release();',
     ].join('\n');
     const library = spawnSync(process.execPath, ['--input-type=module', '-e', script], {
       cwd: project,
-      env,
+      env: { ...env, PUMER_KERNELS: '' },
       encoding: 'utf8',
     });
     expect(library.stderr).toBe('');
-    expect(library.stdout.trim()).toBe('object object');
+    expect(library.stdout.trim().split('\n')).toEqual(['object object', 'portable 4']);
 
     const written = readFileSync(join(project, 'with.onnx'));
     for (const other of ['without.onnx', 'library.onnx']) {

@@ -5,6 +5,7 @@ import { describe, expect, test } from 'vitest';
 import { inspectModel } from '../../src/inspect.ts';
 import { readModel } from '../../src/onnx/read.ts';
 import { inspectionText } from '../../src/report/inspection.ts';
+import { reducersHere } from '../../src/runtime/kernels.ts';
 import { modelOf } from '../support/model-text.ts';
 import { cli, emptyFolder, models } from './run-cli.ts';
 
@@ -127,6 +128,27 @@ describe('the command', () => {
       },
       refusal: { code: 'already-compiled' },
     });
+  });
+
+  test('says what the reducers of a compiled model run on here', () => {
+    const folder = emptyFolder();
+    const none = { PUMER_KERNELS: folder };
+    const reducers = (words: readonly string[], env = {}): unknown => {
+      const { stdout } = cli(folder, ['inspect', '--json', ...words], env);
+      return (JSON.parse(stdout) as { compiled: { reducers: unknown } | null }).compiled?.reducers;
+    };
+    expect(cli(folder, [models.vilt, '-o', 'out.onnx', '-v', '--no-validate'], none).stderr).toMatch(
+      /\] reducers: function body; kernels are not built \(npm run build:kernels\)\n/,
+    );
+    expect(cli(folder, ['inspect', 'out.onnx'], none).stdout).toContain(
+      'reducers: function body; kernels are not built (npm run build:kernels)',
+    );
+    expect(reducers(['out.onnx'], none)).toMatchObject({ ops: 'portable', why: { code: 'kernels-not-built' } });
+    expect(reducers(['out.onnx'])).toEqual(JSON.parse(JSON.stringify(reducersHere())));
+    const inline = cli(folder, [models.vilt, '-o', 'inline.onnx', '--ops', 'inline', '-v', '--no-validate'], none);
+    expect(inline.stderr).not.toContain('reducers');
+    expect(reducers(['inline.onnx'], none)).toBe(null);
+    expect(cli(folder, ['inspect', 'inline.onnx'], none).stdout).not.toContain('reducers');
   });
 
   test('ends with 0 on a refused model and 1 on what cannot be read', () => {

@@ -91,10 +91,20 @@ export const kernelsNotBuilt = (missing?: string): Diagnostic =>
 export const kernelsNotLoaded = (reason: string): Diagnostic =>
   warning('kernels-not-loaded', `the fused kernels do not load: ${reason}`, { fix: buildKernels });
 
-export const kernelsWithoutRuntime = (): Diagnostic =>
-  warning('kernels-not-loaded', 'the fused kernels need onnxruntime-node, which is not installed for this platform', {
-    fix: 'npm install onnxruntime-node (ONNXRUNTIME_NODE_INSTALL=skip leaves out its CUDA download)',
+/** Too old, or nothing of ONNX Runtime at all. */
+export const kernelsRuntimeUnusable = (reason: string): Diagnostic =>
+  warning('kernels-runtime-unusable', `the fused kernels cannot use the installed ONNX Runtime: ${reason}`, {
+    fix: 'npm install onnxruntime-node (1.17 or later); with an older one the function body is used',
   });
+
+export const kernelsWithoutRuntime = (): Diagnostic =>
+  warning(
+    'kernels-runtime-unusable',
+    'the fused kernels need onnxruntime-node, which is not installed for this platform',
+    {
+      fix: 'npm install onnxruntime-node (ONNXRUNTIME_NODE_INSTALL=skip leaves out its CUDA download)',
+    },
+  );
 
 export const kernelsWithoutCuda = (): Diagnostic =>
   warning('kernels-without-cuda', 'the fused kernels were built without CUDA', {

@@ -38,22 +38,32 @@ const packageRoot = (): string => {
   return folder;
 };
 
-const reasonOf = (error: unknown): string => (error instanceof Error ? error.message : String(error)).trim();
+/** What `step` gives, or what `say` makes of the reason why it throws. */
+const tried = <T>(step: () => T, say: (reason: string) => Diagnostic): { result: T } | { reason: Diagnostic } => {
+  try {
+    return { result: step() };
+  } catch (error) {
+    return { reason: say((error instanceof Error ? error.message : String(error)).trim()) };
+  }
+};
 
 const search = (folder: string, runtime: string | undefined): KernelsSearch => {
   const library = join(folder, platform() === 'darwin' ? 'libpumer_ops.dylib' : 'libpumer_ops.so');
   const addonFile = join(folder, 'pumer_node.node');
   const missing = [library, addonFile].filter((file) => !existsSync(file));
-  if (missing.length > 0)
-    return { isBuilt: missing.length < 2, reason: say.kernelsNotBuilt(missing.length < 2 ? missing[0] : undefined) };
-  if (runtime === undefined) return { isBuilt: true, reason: say.kernelsWithoutRuntime() };
-  try {
+  if (missing.length === 2) return { isBuilt: false, reason: say.kernelsNotBuilt() };
+  const none = (reason: Diagnostic): KernelsSearch => ({ isBuilt: true, reason });
+  if (missing.length === 1) return none(say.kernelsNotBuilt(missing[0]));
+  if (runtime === undefined) return none(say.kernelsWithoutRuntime());
+  const loaded = tried(() => {
     const addon = createRequire(import.meta.url)(addonFile) as Addon;
-    const backend = addonBackend(addon, runtime, library);
-    return { kernels: { addon, library, runtime, ...addon.ops(library), backend } };
-  } catch (error) {
-    return { isBuilt: true, reason: say.kernelsNotLoaded(reasonOf(error)) };
-  }
+    return { addon, ...addon.ops(library) };
+  }, say.kernelsNotLoaded);
+  if ('reason' in loaded) return none(loaded.reason);
+  const { addon } = loaded.result;
+  const backend = tried(() => addonBackend(addon, runtime, library), say.kernelsRuntimeUnusable);
+  if ('reason' in backend) return none(backend.reason);
+  return { kernels: { ...loaded.result, library, runtime, backend: backend.result } };
 };
 
 /** The folder where kernels are looked for. */

@@ -151,7 +151,7 @@ export interface SessionOptions extends OpenOptions {
 /**
  * Opens a model, compiled or not, for running: from a file, or from bytes (external data needs a file). Needs
  * onnxruntime-node. `session.ops` tells what the reducers run on; results are the same either way. Throws CompileError
- * runtime-unavailable, kernels-not-built, kernels-not-loaded, kernels-without-cuda, model-not-loaded.
+ * runtime-unavailable, model-not-loaded, and kernels-not-built, -not-loaded, -runtime-unusable or -without-cuda.
  */
 export const createSession = async (model: string | Uint8Array, options: SessionOptions = {}): Promise<Session> => {
   const { ops = 'auto', ...open } = options;

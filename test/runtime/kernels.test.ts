@@ -104,7 +104,7 @@ describeKernels('with kernels', () => {
       [kernels().library, /has no function OrtGetApiBase/],
     ] as const) {
       const found = findKernels(kernelsFolder(), runtime);
-      expect(found).toMatchObject({ reason: { code: 'kernels-not-loaded' }, isBuilt: true });
+      expect(found).toMatchObject({ reason: { code: 'kernels-runtime-unusable' }, isBuilt: true });
       expect(found.reason?.message).toMatch(why);
     }
   });

@@ -7,23 +7,20 @@ import { GraphEditor } from '../src/graph/editor.ts';
 import { opsetOf, type ValueName } from '../src/graph/model.ts';
 import { usesOf } from '../src/graph/uses.ts';
 import type { Semantics } from '../src/reduction/plan.ts';
-import { emitTokenReduce, tokenReduceInputs } from '../src/reduction/token-reduce/body.ts';
-import { TOKEN_REDUCE } from '../src/reduction/token-reduce/contract.ts';
+import { emitTokenReduce } from '../src/reduction/token-reduce/body.ts';
+import { isTokenReduce, TOKEN_REDUCE, tokenReduceInputs } from '../src/reduction/token-reduce/contract.ts';
 import type { Pass } from '../src/rewrite/pass.ts';
-
-const isCall = (node: { op: string; domain: string }): boolean =>
-  node.op === TOKEN_REDUCE.name && node.domain === TOKEN_REDUCE.domain;
 
 export const inlineReductions = (semantics: Semantics): Pass => ({
   name: 'inline-reductions',
   summary: 'Write the reducer in standard operators in place of every call.',
   run: (model) => {
-    if (!model.graph.nodes.some(isCall)) return model;
+    if (!model.graph.nodes.some(isTokenReduce)) return model;
     const editor = new GraphEditor(model.graph);
     const uses = usesOf(model.graph);
-    for (const node of model.graph.nodes.filter(isCall)) {
+    for (const node of model.graph.nodes.filter(isTokenReduce)) {
       const call = editor.current(node) ?? node;
-      const inputs = tokenReduceInputs(call.inputs);
+      const inputs = tokenReduceInputs(call);
       const dataType = shapesOf(model).of(node.inputs[0] ?? '')?.dataType ?? 1;
       const made = emitTokenReduce(editor.emitter(opsetOf(model), node.name), inputs, { semantics, dataType });
       [made.reduced, made.weight, made.target, made.position].forEach((value: ValueName, i) => {

@@ -8,7 +8,7 @@ import { GraphEditor } from '../src/graph/editor.ts';
 import { opsetOf, type Model } from '../src/graph/model.ts';
 import type { ResolvedPlan } from '../src/reduction/site-plan.ts';
 import { tokenReduceFunction } from '../src/reduction/token-reduce/body.ts';
-import { TOKEN_REDUCE } from '../src/reduction/token-reduce/contract.ts';
+import { TOKEN_REDUCE, TOKEN_REDUCE_QK } from '../src/reduction/token-reduce/contract.ts';
 import { carryMasks } from './insertion/masks.ts';
 import { restoreOutputs } from './insertion/outputs.ts';
 import { mapLinks } from './insertion/links.ts';
@@ -48,14 +48,19 @@ export const insertReductions = (
   restoreOutputs(session, choices.outputs);
   const stream = first.lanes[0]?.site.stream.value ?? '';
   const dataType = shapesOf(model).of(stream)?.dataType ?? 1;
-  const body = tokenReduceFunction({ opset: opsetOf(model), semantics: plan.semantics, dataType });
+  const graph = editor.finish();
+  const called = [TOKEN_REDUCE, TOKEN_REDUCE_QK].filter(({ domain, name }) =>
+    graph.nodes.some((n) => n.op === name && n.domain === domain),
+  );
+  const opset = opsetOf(model);
+  const bodies = called.map(({ name }) => tokenReduceFunction({ name, opset, semantics: plan.semantics, dataType }));
   return {
     model: {
       ...model,
       irVersion: Math.max(model.irVersion, functionIr),
       opsets: new Map([...model.opsets, [TOKEN_REDUCE.domain, TOKEN_REDUCE.version]]),
-      graph: editor.finish(),
-      functions: [...model.functions, body],
+      graph,
+      functions: [...model.functions, ...bodies],
     },
     settled: session.settled,
   };

@@ -14,7 +14,7 @@ import { CompileError } from '../src/diagnostics/diagnostic.ts';
 import * as say from '../src/diagnostics/messages.ts';
 import type { Model, Node, ValueName } from '../src/graph/model.ts';
 import { usesOf } from '../src/graph/uses.ts';
-import { TOKEN_REDUCE } from '../src/reduction/token-reduce/contract.ts';
+import { isTokenReduce, TOKEN_REDUCE } from '../src/reduction/token-reduce/contract.ts';
 import { invariant } from '../src/support/assert.ts';
 import type { Settled } from './insertion/session.ts';
 
@@ -73,7 +73,7 @@ export const proveLanes = (
   for (const node of model.graph.nodes) {
     // Were a shortened lane lost sight of, everything behind it would go unproven.
     const [tokens] = node.outputs;
-    if (node.domain !== TOKEN_REDUCE.domain || node.op !== TOKEN_REDUCE.name || tokens === undefined) continue;
+    if (!isTokenReduce(node) || tokens === undefined) continue;
     const known = tokensOf(lanes.of(tokens)?.[1]);
     invariant(known?.length === 1 && known[0]?.version === tokens, `the tokens "${tokens}" cannot be traced`);
   }

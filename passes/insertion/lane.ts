@@ -9,8 +9,12 @@ import { DataType, type ValueName } from '../../src/graph/model.ts';
 import { floatTensor, int64Tensor, stringAttr } from '../../src/graph/tensors.ts';
 import { emitImageCounts, emitTextCounts } from '../../src/reduction/counts.ts';
 import type { LanePlan, SitePlan } from '../../src/reduction/site-plan.ts';
-import { tokenReduceInputList } from '../../src/reduction/token-reduce/body.ts';
-import { TOKEN_REDUCE } from '../../src/reduction/token-reduce/contract.ts';
+import {
+  TOKEN_REDUCE,
+  tokenReduceInputList,
+  tokenReduceName,
+  type Looks,
+} from '../../src/reduction/token-reduce/contract.ts';
 import { invariant } from '../../src/support/assert.ts';
 import { batchFirst, headsApart, layoutOf } from './layout.ts';
 import {
@@ -102,7 +106,7 @@ export const reduceLane = (
   plan: LanePlan,
   stream: ValueName,
   layout: readonly Segment[],
-  rows: ValueName | undefined,
+  looks: Looks | undefined,
   rowWeight: ValueName,
   imagePrune: ValueName | undefined,
 ): { tokens: ValueName; prune?: ValueName } => {
@@ -112,16 +116,16 @@ export const reduceLane = (
   const length = lengthOf(s, keyTokens[keyIndex] as Segment);
   const { keep, merge, prune } = countsOf(s, e, site, plan, length, imagePrune);
   const { weight, mask, steps } = weightOf(s, e, keyTokens, keyIndex, plan.site.keys, prune);
-  const inputs = tokenReduceInputList({
+  const inputs = {
     tokens: batchFirst(e, cutSegment(s, e, stream, plan.layout.tokens, layout, index), plan.layout),
-    attention: rows ?? e.constant(floatTensor([1, 1, 1, 1], [0])),
-    rowWeight: rows === undefined ? e.constant(floatTensor([1, 1], [1])) : rowWeight,
+    ...(looks ?? { attention: e.constant(floatTensor([1, 1, 1, 1], [0])) }),
+    rowWeight: looks === undefined ? e.constant(floatTensor([1, 1], [1])) : rowWeight,
     metric: metricOf(s, e, plan, keyTokens, keyIndex),
     weight,
     protected: protectedPositions(e, plan, length),
     keep,
     merge,
-  });
+  };
   const prefix = `pumer/layer_${site.layer}/${plan.lane}`;
   const outputs = ['tokens', 'weight', 'target', 'position'].map((part) => s.editor.fresh(`${prefix}/${part}`)) as [
     string,
@@ -131,9 +135,9 @@ export const reduceLane = (
   ];
   s.editor.add({
     name: s.editor.fresh(`${prefix}/TokenReduce`),
-    op: TOKEN_REDUCE.name,
+    op: tokenReduceName(inputs),
     domain: TOKEN_REDUCE.domain,
-    inputs,
+    inputs: tokenReduceInputList(inputs),
     outputs,
     attrs: { semantics: stringAttr(s.plan.semantics) },
     captures: [],

@@ -1,49 +1,22 @@
 /**
- * The text rows of a scoring attention on the image columns: cut from its probabilities, or (`recompute`) computed
- * again from the text queries alone, so that the attention itself may be fused. Softmax works row by row, so both
- * give the same numbers.
+ * How the text rows of a scoring attention look at the image columns: cut from its probabilities, or (`recompute`)
+ * computed again from the text queries alone, so that the attention itself may be fused. Softmax works row by row, so
+ * both give the same numbers. The reducer does that by itself where scores are scaled and added to and nothing else;
+ * anything else between product and probabilities is copied for the text rows.
  */
 import type { Attention } from '../../src/analysis/attention.ts';
 import type { Segment } from '../../src/analysis/labels.ts';
-import { dimValue } from '../../src/analysis/dim.ts';
-import { shapesOf } from '../../src/analysis/shapes.ts';
 import { CompileError } from '../../src/diagnostics/diagnostic.ts';
 import * as say from '../../src/diagnostics/messages.ts';
 import type { Emitter } from '../../src/graph/emit.ts';
-import type { Node, ValueName } from '../../src/graph/model.ts';
+import type { ValueName } from '../../src/graph/model.ts';
+import type { Looks } from '../../src/reduction/token-reduce/contract.ts';
 import { headsApart, layoutOf } from './layout.ts';
+import { queryLooks } from './query-looks.ts';
+import { normalisation, textRowsOf } from './score-chain.ts';
 import { cutSegment, type Insertion } from './session.ts';
 
 export type SaliencySource = 'probs' | 'recompute';
-
-/** Nodes between the product of queries and keys and the probabilities as they are now, in graph order. */
-const normalisation = (s: Insertion, attention: Attention): readonly Node[] => {
-  const nodes = s.editor.nodes();
-  const from = new Set<ValueName>(attention.product.outputs);
-  const forward = nodes.filter((node) => {
-    const reached = node.inputs.some((v) => from.has(v));
-    if (reached) for (const output of node.outputs) from.add(output);
-    return reached;
-  });
-  const needed = new Set<ValueName>([attention.probabilities]);
-  return forward
-    .reverse()
-    .filter((node) => {
-      const keep = node.outputs.some((o) => needed.has(o));
-      if (keep) for (const v of node.inputs) needed.add(v);
-      return keep;
-    })
-    .reverse();
-};
-
-/** A value from outside the normalisation, cut to the text rows where it has a row per query. */
-const textRowsOf = (s: Insertion, e: Emitter, value: ValueName, rows: readonly Segment[], text: number): ValueName => {
-  if (s.perQuery.has(value)) return cutSegment(s, e, value, 2, rows, text);
-  const dims = shapesOf(s.u.model).of(value)?.dims;
-  const queries = dims === undefined || dims.length < 2 ? undefined : dims[dims.length - 2];
-  if (dims === undefined || queries === undefined || dimValue(queries) === 1) return value;
-  return cutSegment(s, e, value, dims.length - 2, rows, text);
-};
 
 const recomputed = (
   s: Insertion,
@@ -77,8 +50,8 @@ const recomputed = (
   return copies.get(attention.probabilities) ?? '';
 };
 
-/** [B, H, text rows, image columns]. `rows` and `columns` are the lanes on the attention's two axes as they will be. */
-export const saliencyRows = (
+/** `rows` and `columns` are the lanes on the attention's two axes as they will be. */
+export const looksOf = (
   s: Insertion,
   e: Emitter,
   source: SaliencySource,
@@ -86,7 +59,9 @@ export const saliencyRows = (
   attention: Attention,
   rows: readonly Segment[],
   columns: readonly Segment[],
-): ValueName => {
+): Looks => {
+  const asked = source === 'recompute' ? queryLooks(s, e, attention, rows, columns) : undefined;
+  if (asked !== undefined) return asked;
   const text = rows.findIndex((t) => t.lane === 'text');
   const image = columns.findIndex((t) => t.lane === 'image');
   const layout = layoutOf(attention);
@@ -95,5 +70,5 @@ export const saliencyRows = (
     source === 'probs'
       ? cutSegment(s, e, attention.probabilities, last - 1, rows, text)
       : recomputed(s, e, layer, attention, rows, text);
-  return headsApart(e, cutSegment(s, e, textRows, last, columns, image), layout);
+  return { attention: headsApart(e, cutSegment(s, e, textRows, last, columns, image), layout) };
 };

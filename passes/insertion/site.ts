@@ -9,7 +9,7 @@ import type { LanePlan, SitePlan } from '../../src/reduction/site-plan.ts';
 import { reduceLane } from './lane.ts';
 import { fromBatchFirst } from './layout.ts';
 import { carryMasks } from './masks.ts';
-import { saliencyRows, type SaliencySource } from './saliency.ts';
+import { looksOf, type SaliencySource } from './saliency.ts';
 import { cutSegment, plannedTokens, type Insertion, type LaneState } from './session.ts';
 import { allOnes, originalWeight } from './weights.ts';
 
@@ -59,8 +59,7 @@ export const insertSite = (s: Insertion, site: SitePlan, source: SaliencySource)
     );
     const known = streams.get(stream) ?? { layout, parts: new Map<number, ValueName>(), plan };
     const entering = known.layout.map((t) => (t.lane === plan.lane ? { ...t, version: plan.before } : t));
-    const scored =
-      plan.lane === 'image' ? saliencyRows(s, e, source, site.layer, site.scoring, rows, columns) : undefined;
+    const scored = plan.lane === 'image' ? looksOf(s, e, source, site.layer, site.scoring, rows, columns) : undefined;
     const shorter = reduceLane(s, e, site, plan, stream, entering, scored, rowWeights(s, site), imagePrune);
     imagePrune ??= shorter.prune;
     known.parts.set(

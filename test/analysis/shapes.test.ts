@@ -182,12 +182,15 @@ describe('symbolic shapes', () => {
       nodes: [
         'r, rw, target = ai.pumer.TokenReduce(x, a, a, x, w, p, keep, merge)',
         'q = ai.pumer.TokenReduce(x, a, a, x, w, p, keep, m)',
+        'o, ow = ai.pumer.TokenReduceQK(x, x, x, a, a, p, a, x, w, p, keep, merge)',
       ],
     });
     expect(dimsIn(model, 'r')).toBe('b,7,8');
     expect(dimsIn(model, 'rw')).toBe('b,7');
     expect(dimsIn(model, 'target')).toBe('b,s');
     expect(dimsIn(model, 'q')).toBe('b,q_1,8');
+    expect(dimsIn(model, 'o')).toBe('b,7,8');
+    expect(dimsIn(model, 'ow')).toBe('b,7');
   });
 });
 

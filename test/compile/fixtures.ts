@@ -8,6 +8,7 @@ import { DataType, type Model } from '../../src/graph/model.ts';
 import { readModel } from '../../src/onnx/read.ts';
 import { encodeModel } from '../../src/onnx/write.ts';
 import { resolveOptions, type CompileOptions } from '../../src/options.ts';
+import { isTokenReduce } from '../../src/reduction/token-reduce/contract.ts';
 import { loadRuntime, type OpenOptions, type Runtime } from '../../src/runtime/session.ts';
 import type { NodeRun } from '../../src/runtime/profile.ts';
 import type { TensorData } from '../../src/runtime/tensor-data.ts';
@@ -139,7 +140,7 @@ export const profileOf = (model: Model, feeds: ReadonlyMap<string, TensorData>):
 
 /** The compiled model with the `target` outputs of its reducers as outputs. */
 export const withTargets = (model: Model): Model => {
-  const targets = model.graph.nodes.filter((n) => n.op === 'TokenReduce').map((n) => n.outputs[2] ?? '');
+  const targets = model.graph.nodes.filter(isTokenReduce).map((n) => n.outputs[2] ?? '');
   const outputs = targets.map((name) => ({ name, type: { dataType: DataType.INT64 } }));
   return { ...model, graph: { ...model.graph, outputs: [...model.graph.outputs, ...outputs] } };
 };

@@ -7,8 +7,8 @@ import { numberToHalf, stringAttr } from '../../src/graph/tensors.ts';
 import { encodeModel } from '../../src/onnx/write.ts';
 import type { Semantics } from '../../src/reduction/plan.ts';
 import type { ReduceInput } from '../../src/reduction/reference.ts';
-import { emitTokenReduce, tokenReduceFunction, tokenReduceInputList } from '../../src/reduction/token-reduce/body.ts';
-import { TOKEN_REDUCE } from '../../src/reduction/token-reduce/contract.ts';
+import { emitTokenReduce, tokenReduceFunction } from '../../src/reduction/token-reduce/body.ts';
+import { TOKEN_REDUCE, tokenReduceInputList } from '../../src/reduction/token-reduce/contract.ts';
 import { loadRuntime, type Session } from '../../src/runtime/session.ts';
 import { numbersOf, type TensorData } from '../../src/runtime/tensor-data.ts';
 
@@ -82,7 +82,7 @@ export const reducerModel = ({ semantics, opset, dataType = DataType.FLOAT, inli
       constants: new Map(),
       annotations: [],
     },
-    functions: inline ? [] : [tokenReduceFunction({ opset, semantics, dataType })],
+    functions: inline ? [] : [tokenReduceFunction({ name: TOKEN_REDUCE.name, opset, semantics, dataType })],
     metadata: new Map(),
   };
 };

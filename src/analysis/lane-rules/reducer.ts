@@ -1,12 +1,18 @@
 /**
- * Our own operators: the outputs of ai.pumer::TokenReduce carry the lane it was given, under a new version; the output of
- * ai.pumer::TokenMap carries the version of the reduction that it follows.
+ * Our own operators: the outputs of ai.pumer::TokenReduce and ai.pumer::TokenReduceQK carry the lane they were given,
+ * under a new version; the output of ai.pumer::TokenMap carries the version of the reduction that it follows.
  */
+import type { Node } from '../../graph/model.ts';
 import { usesOf } from '../../graph/uses.ts';
 import { inputsBehind } from '../dependencies.ts';
 import { sameDim, type Dim } from '../dim.ts';
 import { isLabelled, nextVersion, tokensAxis, tokensOf, type Axis, type Segment } from '../labels.ts';
 import { axesOf, type LaneContext, type LaneRule } from './context.ts';
+
+/** Both end in weight, protected, keep, merge; where the text's looks come from stands in front. */
+const weightAt = (reduction: Node): number => reduction.inputs.length - 4;
+
+const reductions = new Set(['TokenReduce', 'TokenReduceQK']);
 
 /** Outputs: tokens [B, k, D], weight [B, k], target [B, n] (still one entry per token that went in), position [B, k]. */
 export const tokenReduce: LaneRule = (c) => {
@@ -16,7 +22,7 @@ export const tokenReduce: LaneRule = (c) => {
   const [segment] = on ?? [];
   if (tokens === undefined || out === undefined || on?.length !== 1 || segment === undefined) return undefined;
   // Tokens and their weights must have been through the same reductions.
-  if (segment.version !== (tokensOf(c.labels(4)?.[1])?.[0]?.version ?? '')) return undefined;
+  if (segment.version !== (tokensOf(c.labels(weightAt(c.node))?.[1])?.[0]?.version ?? '')) return undefined;
   const shortened = tokensAxis([
     { ...nextVersion(segment, c.node.outputs[0] ?? ''), length: out[1] as NonNullable<(typeof out)[number]> },
   ]);
@@ -54,8 +60,8 @@ export const tokenMap: LaneRule = (c) => {
   const reduction = usesOf(c.model.graph).producer(target);
   const ofOne =
     reduction?.domain === c.node.domain &&
-    reduction.op === 'TokenReduce' &&
-    reduction.inputs[4] === weight &&
+    reductions.has(reduction.op) &&
+    reduction.inputs[weightAt(reduction)] === weight &&
     reduction.outputs[2] === target &&
     reduction.outputs[3] === position;
   const [whole] = tokensOf(c.labels(2)?.[1]) ?? [];

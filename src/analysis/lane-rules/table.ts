@@ -177,7 +177,7 @@ enter(
 enter('not-followed', refuses('draws a number for each token'), 'Bernoulli Multinomial RandomNormalLike RandomUniformLike'); // prettier-ignore
 enter('not-followed', refuses('works on strings'), 'RegexFullMatch StringConcat StringNormalizer StringSplit');
 
-enter('shortens', tokenReduce, 'TokenReduce', 'ai.pumer');
+enter('shortens', tokenReduce, 'TokenReduce TokenReduceQK', 'ai.pumer');
 enter('shortens', tokenMap, 'TokenMap', 'ai.pumer');
 
 /** All operators by name, those of other domains with it: `com.microsoft.Gelu`. */

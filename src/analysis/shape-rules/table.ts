@@ -187,7 +187,7 @@ const rules: ReadonlyMap<string, ShapeRule> = new Map([
   ...microsoft('MultiHeadAttention', multiHeadAttention),
   ...microsoft('GroupQueryAttention', groupQueryAttention),
   ...microsoft('RelativePositionBias', relativePositionBias),
-  ...each('TokenReduce', tokenReduce, 'ai.pumer'),
+  ...each('TokenReduce TokenReduceQK', tokenReduce, 'ai.pumer'),
   ...each('TokenMap', tokenMap, 'ai.pumer'),
 ]);
 

@@ -1,13 +1,20 @@
 /**
- * ai.pumer::TokenReduce in standard operators: prune a lane by text saliency, then merge what is alike
- * (semantics.md). `tokenReduceFunction` is the model-local function, `emitTokenReduce` the same equations written in
- * place. Counts come in as values: counts.ts makes them.
+ * ai.pumer::TokenReduce and ai.pumer::TokenReduceQK in standard operators: prune a lane by text saliency, then merge
+ * what is alike (semantics.md). `tokenReduceFunction` is the model-local function, `emitTokenReduce` the same equations
+ * written in place. Counts come in as values: counts.ts makes them.
  */
 import { emitterInto, type Emitter } from '../../graph/emit.ts';
-import { DataType, type FunctionBody, type Node, type ValueName } from '../../graph/model.ts';
-import { invariant } from '../../support/assert.ts';
+import { DataType, type FunctionBody, type Node } from '../../graph/model.ts';
 import type { Semantics } from '../plan.ts';
-import { TOKEN_REDUCE, type TokenReduceInputs, type TokenReduceOutputs } from './contract.ts';
+import {
+  TOKEN_REDUCE,
+  TOKEN_REDUCE_QK,
+  tokenReduceInputList,
+  type TokenReduceInputs,
+  type TokenReduceName,
+  type TokenReduceOutputs,
+} from './contract.ts';
+import { emitLooks } from './looks.ts';
 import { emitMatching } from './match.ts';
 import { emitMerged } from './merge.ts';
 import { emitIsProtected, emitMostSalient, emitUnprotected } from './select.ts';
@@ -27,15 +34,16 @@ export const emitTokenReduce = (
 ): TokenReduceOutputs => {
   const kept = e.op('Sub', [inputs.keep, inputs.merge]);
   const isProtected = semantics === 'safe' ? emitIsProtected(e, inputs) : undefined;
-  const candidates = isProtected === undefined ? emitMostSalient(e, inputs) : emitUnprotected(e, inputs, isProtected);
+  const looks = emitLooks(e, inputs);
+  const candidates =
+    isProtected === undefined ? emitMostSalient(e, inputs, looks) : emitUnprotected(e, inputs, looks, isProtected);
   const matching = emitMatching(e, inputs, candidates, kept, isProtected);
   const { reduced, weight } = emitMerged(e, inputs, matching, semantics, dataType);
   return { reduced, weight, target: emitTarget(e, inputs.weight, kept, matching), position: matching.survivors };
 };
 
-const INPUTS: TokenReduceInputs = {
+const SHORTENED = {
   tokens: 'tokens',
-  attention: 'attention',
   rowWeight: 'row_weight',
   metric: 'metric',
   weight: 'weight',
@@ -44,15 +52,17 @@ const INPUTS: TokenReduceInputs = {
   merge: 'merge',
 };
 
-const ORDER = Object.keys(INPUTS) as (keyof TokenReduceInputs)[];
-
-/** The inputs in the order in which a call lists them. */
-export const tokenReduceInputList = (inputs: TokenReduceInputs): string[] => ORDER.map((key) => inputs[key]);
-
-/** The inputs of a call by name. */
-export const tokenReduceInputs = (list: readonly ValueName[]): TokenReduceInputs => {
-  invariant(list.length === ORDER.length, `a TokenReduce call has ${ORDER.length} inputs, not ${list.length}`);
-  return Object.fromEntries(ORDER.map((key, i) => [key, list[i]])) as unknown as TokenReduceInputs;
+/** What a function calls its inputs. */
+const INPUTS: Readonly<Record<TokenReduceName, TokenReduceInputs>> = {
+  [TOKEN_REDUCE.name]: { ...SHORTENED, attention: 'attention' },
+  [TOKEN_REDUCE_QK.name]: {
+    ...SHORTENED,
+    queries: 'queries',
+    keys: 'keys',
+    bias: 'bias',
+    scale: 'scale',
+    first: 'first',
+  },
 };
 
 const DOC: Readonly<Record<Semantics, string>> = {
@@ -66,17 +76,29 @@ const DOC: Readonly<Record<Semantics, string>> = {
     'Remaining even tokens come first, then the odd ones.',
 };
 
-/** The model-local function; `opset` is the model's own. Calls write the attribute `semantics` for kernels: the body is made for one. */
-export const tokenReduceFunction = ({ opset, ...kind }: TokenReduceKind & { readonly opset: number }): FunctionBody => {
+const FROM: Readonly<Record<TokenReduceName, string>> = {
+  [TOKEN_REDUCE.name]: '',
+  [TOKEN_REDUCE_QK.name]: ' How much the text attends is worked out from its queries and all keys.',
+};
+
+export interface TokenReduceFunction extends TokenReduceKind {
+  readonly name: TokenReduceName;
+  /** The model's own. */
+  readonly opset: number;
+}
+
+/** The model-local function. Calls write the attribute `semantics` for kernels: the body is made for one. */
+export const tokenReduceFunction = ({ name, opset, ...kind }: TokenReduceFunction): FunctionBody => {
   const nodes: Node[] = [];
-  const used = new Set<string>(Object.values(INPUTS));
+  const inputs = INPUTS[name];
+  const used = new Set<string>(Object.values(inputs));
   const fresh = (hint: string): string => {
-    let name = hint;
-    for (let i = 1; used.has(name); i++) name = `${hint}_${i}`;
-    used.add(name);
-    return name;
+    let free = hint;
+    for (let i = 1; used.has(free); i++) free = `${hint}_${i}`;
+    used.add(free);
+    return free;
   };
-  const made = emitTokenReduce(emitterInto(nodes, opset, fresh), INPUTS, kind);
+  const made = emitTokenReduce(emitterInto(nodes, opset, fresh), inputs, kind);
   const names = new Map([
     [made.reduced, 'reduced'],
     [made.weight, 'weight_out'],
@@ -85,8 +107,8 @@ export const tokenReduceFunction = ({ opset, ...kind }: TokenReduceKind & { read
   ]);
   return {
     domain: TOKEN_REDUCE.domain,
-    name: TOKEN_REDUCE.name,
-    inputs: tokenReduceInputList(INPUTS),
+    name,
+    inputs: tokenReduceInputList(inputs),
     outputs: [...names.values()],
     attributes: ['semantics'],
     nodes: nodes.map((node) => ({
@@ -95,6 +117,6 @@ export const tokenReduceFunction = ({ opset, ...kind }: TokenReduceKind & { read
       outputs: node.outputs.map((v) => names.get(v) ?? v),
     })),
     opsets: new Map([['', opset]]),
-    doc: DOC[kind.semantics],
+    doc: DOC[kind.semantics] + FROM[name],
   };
 };

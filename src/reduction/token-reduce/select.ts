@@ -19,12 +19,11 @@ export const withoutNaN = (e: Emitter, x: ValueName, value: number): ValueName =
   e.op('Where', [e.op('IsNaN', [x]), e.float(value), x]);
 
 /**
- * Saliency s [B, n], times the number of heads (a constant, so no decision changes):
+ * Saliency s [B, n], times the number of heads (a constant, so no decision changes), from `attention` [B|1, H, R, n|1]:
  *     s = sum_r u_r (sum_h attention[b, h, r, :]) / sum_r row_weight[b, r]
  * u = 1 in `pumer` (all text rows, PAD included), u = row_weight in `safe` (safe rule 2). NaN ranks last.
  */
-const emitSaliency = (e: Emitter, inputs: TokenReduceInputs, semantics: Semantics): ValueName => {
-  const attention = e.cast(inputs.attention, DataType.FLOAT);
+const emitSaliency = (e: Emitter, inputs: TokenReduceInputs, attention: ValueName, semantics: Semantics): ValueName => {
   const looks =
     semantics === 'pumer'
       ? e.reduce('ReduceSum', attention, [1, 2], false)
@@ -56,12 +55,17 @@ export const emitIsProtected = (e: Emitter, inputs: TokenReduceInputs): ValueNam
 };
 
 /** `pumer` rule 2: the positions [B, keep] of the most salient tokens, best first. */
-export const emitMostSalient = (e: Emitter, inputs: TokenReduceInputs): ValueName =>
-  e.topK(emitSaliency(e, inputs, 'pumer'), inputs.keep, true).indices;
+export const emitMostSalient = (e: Emitter, inputs: TokenReduceInputs, attention: ValueName): ValueName =>
+  e.topK(emitSaliency(e, inputs, attention, 'pumer'), inputs.keep, true).indices;
 
 /** Safe rule 3: the positions [B, keep - c] of the most salient of the unprotected tokens, in original order. */
-export const emitUnprotected = (e: Emitter, inputs: TokenReduceInputs, isProtected: ValueName): ValueName => {
-  const scores = e.op('Where', [isProtected, e.float(-Infinity), emitSaliency(e, inputs, 'safe')]);
+export const emitUnprotected = (
+  e: Emitter,
+  inputs: TokenReduceInputs,
+  attention: ValueName,
+  isProtected: ValueName,
+): ValueName => {
+  const scores = e.op('Where', [isProtected, e.float(-Infinity), emitSaliency(e, inputs, attention, 'safe')]);
   const k = minusButNotBelowZero(e, inputs.keep, e.op('Shape', [inputs.protected]));
   return e.topK(e.topK(scores, k, true).indices, k, false).values;
 };

@@ -5,6 +5,7 @@
  *   --only TEXT         cases whose name contains TEXT
  *   --check NAMES       of identity, reduction, parity, refusal (comma-separated)
  *   --ops function|inline
+ *   --saliency probs|recompute
  *   --allow-refusals    a refused case is never a miss
  *   --save DIR          keep every compiled model there, with a manifest for check.py
  *   --json FILE         what each check found, for table.ts
@@ -24,6 +25,7 @@ const { values, positionals } = parseArgs({
     only: { type: 'string' },
     check: { type: 'string' },
     ops: { type: 'string' },
+    saliency: { type: 'string' },
     'allow-refusals': { type: 'boolean' },
     save: { type: 'string' },
     json: { type: 'string' },
@@ -33,7 +35,7 @@ const { values, positionals } = parseArgs({
 const main = async (): Promise<number> => {
   if (positionals.length === 0) {
     console.error(
-      'usage: npm run conformance -- DIR... [--only TEXT] [--check NAMES] [--ops inline] [--save DIR] [--json FILE]',
+      'usage: npm run conformance -- DIR... [--only TEXT] [--check NAMES] [--ops inline] [--saliency recompute] [--save DIR] [--json FILE]',
     );
     return 2;
   }
@@ -48,7 +50,10 @@ const main = async (): Promise<number> => {
   const manifest: { input: string; output: string }[] = [];
   const bench: Bench = {
     runtime: load.runtime,
-    options: values.ops === 'inline' ? { ops: 'inline' } : {},
+    options: {
+      ...(values.ops === 'inline' && { ops: 'inline' }),
+      ...(values.saliency === 'recompute' && { saliency: 'recompute' }),
+    },
     place: (test, check) => {
       const output = join(folder, `${test.name.replaceAll('/', '.')}.${check}.onnx`);
       manifest.push({ input: resolve(test.model), output });

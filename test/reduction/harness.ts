@@ -3,12 +3,12 @@
  */
 import { emitterInto } from '../../src/graph/emit.ts';
 import { DataType, type GraphValue, type Model, type Node } from '../../src/graph/model.ts';
-import { numberToHalf, stringAttr } from '../../src/graph/tensors.ts';
+import { intAttr, numberToHalf, stringAttr } from '../../src/graph/tensors.ts';
 import { encodeModel } from '../../src/onnx/write.ts';
 import type { Semantics } from '../../src/reduction/plan.ts';
 import type { ReduceInput } from '../../src/reduction/reference.ts';
 import { emitTokenReduce, tokenReduceFunction } from '../../src/reduction/token-reduce/body.ts';
-import { TOKEN_REDUCE, tokenReduceInputList } from '../../src/reduction/token-reduce/contract.ts';
+import { TOKEN_REDUCE, tokenReduceInputList, tokenReduceName } from '../../src/reduction/token-reduce/contract.ts';
 import { loadRuntime, type Session } from '../../src/runtime/session.ts';
 import { numbersOf, type TensorData } from '../../src/runtime/tensor-data.ts';
 
@@ -16,6 +16,10 @@ export interface ReducerModel {
   readonly semantics: Semantics;
   readonly opset: number;
   readonly dataType?: DataType;
+  /** What the text's looks come from: `queries` is TokenReduceQK. */
+  readonly looks?: 'attention' | 'queries';
+  /** Element type of the attention, or of queries, keys and bias; the tokens' own where not said. */
+  readonly looksType?: DataType;
   /** The body written in place instead of a call to the function. */
   readonly inline?: boolean;
 }
@@ -25,11 +29,31 @@ const value = (name: string, dataType: DataType, ...dims: (string | number)[]): 
   type: { dataType, dims },
 });
 
+/** bfloat16 comes as float32 and is cast in the graph. */
+const fedAs = (dataType: DataType): DataType => (dataType === DataType.BFLOAT16 ? DataType.FLOAT : dataType);
+
 /** A model whose inputs and outputs are the reducer's own. */
-export const reducerModel = ({ semantics, opset, dataType = DataType.FLOAT, inline = false }: ReducerModel): Model => {
+export const reducerModel = ({
+  semantics,
+  opset,
+  dataType = DataType.FLOAT,
+  looks = 'attention',
+  looksType = dataType,
+  inline = false,
+}: ReducerModel): Model => {
+  const nodes: Node[] = [];
+  const fed = fedAs(looksType);
+  const looked = (name: string): string => {
+    if (fed === looksType) return name;
+    const attrs = { to: intAttr(looksType) };
+    nodes.push({ name, op: 'Cast', domain: '', inputs: [name], outputs: [`${name}_cast`], attrs, captures: [] });
+    return `${name}_cast`;
+  };
   const inputs = {
     tokens: 'tokens',
-    attention: 'attention',
+    ...(looks === 'attention'
+      ? { attention: looked('attention') }
+      : { queries: looked('queries'), keys: looked('keys'), bias: looked('bias'), scale: 'scale', first: 'first' }),
     rowWeight: 'row_weight',
     metric: 'metric',
     weight: 'weight',
@@ -37,7 +61,7 @@ export const reducerModel = ({ semantics, opset, dataType = DataType.FLOAT, inli
     keep: 'keep',
     merge: 'merge',
   };
-  const nodes: Node[] = [];
+  const name = tokenReduceName(inputs);
   let outputs = ['reduced', 'weight_out', 'target', 'position'];
   if (inline) {
     let count = 0;
@@ -47,7 +71,7 @@ export const reducerModel = ({ semantics, opset, dataType = DataType.FLOAT, inli
   } else {
     nodes.push({
       name: 'reduce',
-      op: TOKEN_REDUCE.name,
+      op: name,
       domain: TOKEN_REDUCE.domain,
       inputs: tokenReduceInputList(inputs),
       outputs,
@@ -70,7 +94,15 @@ export const reducerModel = ({ semantics, opset, dataType = DataType.FLOAT, inli
       nodes,
       inputs: [
         value('tokens', dataType, 'batch', 'n', 'width'),
-        value('attention', dataType, 'attention_batch', 'heads', 'rows_or_one', 'n_or_one'),
+        ...(looks === 'attention'
+          ? [value('attention', fed, 'attention_batch', 'heads', 'rows_or_one', 'n_or_one')]
+          : [
+              value('queries', fed, 'batch', 'heads', 'rows', 'query_width'),
+              value('keys', fed, 'batch', 'heads', 'query_width', 'key_count'),
+              value('bias', fed, 'batch_or_one', 'heads_or_one', 'rows_or_one', 'key_count_or_one'),
+              value('scale', DataType.FLOAT, 1),
+              value('first', DataType.INT64, 1),
+            ]),
         value('row_weight', DataType.FLOAT, 'row_batch', 'rows'),
         value('metric', DataType.FLOAT, 'batch', 'n', 'metric_width'),
         value('weight', DataType.FLOAT, 'batch', 'n'),
@@ -82,7 +114,7 @@ export const reducerModel = ({ semantics, opset, dataType = DataType.FLOAT, inli
       constants: new Map(),
       annotations: [],
     },
-    functions: inline ? [] : [tokenReduceFunction({ name: TOKEN_REDUCE.name, opset, semantics, dataType })],
+    functions: inline ? [] : [tokenReduceFunction({ name, opset, semantics, dataType })],
     metadata: new Map(),
   };
 };
@@ -113,7 +145,7 @@ const floats = (dataType: DataType, dims: number[], values: number[]): TensorDat
         ? Float64Array.from(values)
         : Float32Array.from(values),
 });
-const ints = (values: readonly number[]): TensorData => ({
+export const ints = (values: readonly number[]): TensorData => ({
   dataType: DataType.INT64,
   dims: [values.length],
   data: BigInt64Array.from(values, BigInt),
@@ -122,16 +154,22 @@ const ints = (values: readonly number[]): TensorData => ({
 const dimsOf = (nested: unknown): number[] =>
   Array.isArray(nested) ? [nested.length, ...(nested.length > 0 ? dimsOf(nested[0]) : [])] : [];
 
+/** Nested lists as a tensor of a floating-point type. */
+export const floatsOf = (type: DataType, nested: readonly unknown[]): TensorData =>
+  floats(fedAs(type), dimsOf(nested), nested.flat(9) as number[]);
+
 /** What the reducer's inputs are as tensors. */
-export const feedsOf = (input: ReduceInput, dataType: DataType = DataType.FLOAT): Map<string, TensorData> => {
-  const tensor = (type: DataType, nested: readonly unknown[]): TensorData =>
-    floats(type, dimsOf(nested), nested.flat(9) as number[]);
+export const feedsOf = (
+  input: ReduceInput,
+  dataType: DataType = DataType.FLOAT,
+  looksType: DataType = dataType,
+): Map<string, TensorData> => {
   return new Map([
-    ['tokens', tensor(dataType, input.tokens)],
-    ['attention', tensor(dataType, input.attention)],
-    ['row_weight', tensor(DataType.FLOAT, input.rowWeight)],
-    ['metric', tensor(DataType.FLOAT, input.metric)],
-    ['weight', tensor(DataType.FLOAT, input.weight)],
+    ['tokens', floatsOf(dataType, input.tokens)],
+    ['attention', floatsOf(looksType, input.attention)],
+    ['row_weight', floatsOf(DataType.FLOAT, input.rowWeight)],
+    ['metric', floatsOf(DataType.FLOAT, input.metric)],
+    ['weight', floatsOf(DataType.FLOAT, input.weight)],
     ['protected', ints(input.protectedPositions)],
     ['keep', ints([input.keep])],
     ['merge', ints([input.merge])],

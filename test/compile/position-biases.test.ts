@@ -14,6 +14,7 @@ import {
   heads,
   imageTokens,
   modelOfTiny,
+  scored,
   tensorsOf,
   tinyFeeds,
   tinyVilt,
@@ -31,21 +32,6 @@ type Said = (feeds: TinyFeeds) => (b: number, h: number, i: number, j: number) =
 const numbers = (seed: number, n: number): number[] => {
   const random = randomFrom(seed);
   return Array.from({ length: n }, () => Math.fround(random.normal()));
-};
-
-/** What stands between `scores` and `probs` of every layer; `$` is the number of the layer. */
-const scored = (tiny: Tiny, lines: readonly string[], values: Tiny['values'], before: readonly string[] = []): Tiny => {
-  const first = tiny.nodes.findIndex((line) => line.startsWith('before0') || line.startsWith('q0'));
-  const nodes = [...tiny.nodes.slice(0, first), ...before, ...tiny.nodes.slice(first)];
-  return {
-    ...tiny,
-    values: { ...tiny.values, ...values },
-    nodes: nodes.flatMap((line) => {
-      if (/^masked\d = /.test(line)) return [];
-      const k = /^probs(\d) = /.exec(line)?.[1];
-      return k === undefined ? [line] : lines.map((l) => l.replaceAll('$', k));
-    }),
-  };
 };
 
 const table = numbers(5, heads * joint * joint);

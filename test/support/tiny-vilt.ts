@@ -170,6 +170,26 @@ export const edited = (tiny: Tiny, edit: Edit): Tiny => {
   };
 };
 
+/** What stands between `scores` and `probs` of every layer; `$` is the number of the layer. */
+export const scored = (
+  tiny: Tiny,
+  lines: readonly string[],
+  values: Tiny['values'],
+  before: readonly string[] = [],
+): Tiny => {
+  const first = tiny.nodes.findIndex((line) => line.startsWith('before0') || line.startsWith('q0'));
+  const nodes = [...tiny.nodes.slice(0, first), ...before, ...tiny.nodes.slice(first)];
+  return {
+    ...tiny,
+    values: { ...tiny.values, ...values },
+    nodes: nodes.flatMap((line) => {
+      if (/^masked\d = /.test(line)) return [];
+      const k = /^probs(\d) = /.exec(line)?.[1];
+      return k === undefined ? [line] : lines.map((l) => l.replaceAll('$', k));
+    }),
+  };
+};
+
 /** The model as one that was read from a file. Outputs are float32 of unknown shape unless told otherwise. */
 export const modelOfTiny = (tiny: Tiny, outputType: DataType = DataType.FLOAT): Model => {
   const model = modelOf({ opset: tiny.opset, values: tiny.values, nodes: tiny.nodes });

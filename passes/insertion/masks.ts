@@ -11,11 +11,19 @@ import { CompileError } from '../../src/diagnostics/diagnostic.ts';
 import * as say from '../../src/diagnostics/messages.ts';
 import { DataType, type ValueName } from '../../src/graph/model.ts';
 import { keyWeights } from './key-weights.ts';
-import { entryLayoutOf, perKey } from './layout.ts';
+import { entryLayoutOf } from './layout.ts';
 import { carryFloor, multiplicativeMask, withSelf } from './multiplicative-mask.ts';
 import { enterTerms, sharesEntry } from './position-biases.ts';
 import { maskOf, once, plannedTokens, type Insertion } from './session.ts';
-import { addSizes, defaultMinimum, hiddenBias, isQuantisedBehind, layoutKey, logBias } from './score-bias.ts';
+import {
+  addSizes,
+  defaultMinimum,
+  hiddenBias,
+  isQuantisedBehind,
+  layoutKey,
+  logBias,
+  notedPerKey,
+} from './score-bias.ts';
 
 /** Element type of what the mask meets: the mask's own, or for a condition (or no mask) the scores'. */
 const scoreType = (s: Insertion, attention: Attention): number => {
@@ -53,7 +61,7 @@ const carryWhere = (
   const condition = once(s, `condition:${weights}:${padded}${layoutKey(layout)}`, () => {
     const e = s.emitter('masks');
     const shown = e.op('Greater', [weights, e.float(0)]);
-    return perKey(e, padded ? e.op('Not', [shown]) : shown, layout);
+    return notedPerKey(s, e, padded ? e.op('Not', [shown]) : shown, layout);
   });
   s.editor.setInput(node, 0, condition);
   if (isQuantisedBehind(s, attention)) {

@@ -78,7 +78,7 @@ const fitted = (s: Insertion, { entry, value, scale = 1 }: Term, type: number | 
   const typed = type === undefined || type === met ? value : e.cast(value, met);
   const one = e.cast(e.float(scale), met);
   const result = scale === 1 ? typed : e.op('Mul', [typed, one]);
-  if (s.perQuery.has(value)) s.perQuery.add(result);
+  for (const noted of [s.perQuery, s.perKey]) if (noted.has(value)) noted.add(result);
   return result;
 };
 

@@ -12,6 +12,13 @@ import { DataType, type ValueName } from '../../src/graph/model.ts';
 import { perKey, softmaxLayoutOf } from './layout.ts';
 import { once, type Insertion } from './session.ts';
 
+/** `perKey`, noted down as that. */
+export const notedPerKey = (s: Insertion, e: Emitter, keys: ValueName, layout: ScoresLayout): ValueName => {
+  const value = perKey(e, keys, layout);
+  s.perKey.add(value);
+  return value;
+};
+
 /** Where a model has no minimum of its own. */
 export const defaultMinimum = -10_000;
 
@@ -39,7 +46,7 @@ export const logBias = (
     const log = e.op('Log', [weights]);
     const shown = Math.abs(scaleBehind - 1) < 1e-6 ? log : e.op('Div', [log, e.float(scaleBehind)]);
     const bias = e.op('Where', [e.op('Greater', [weights, e.float(0)]), shown, e.float(minimum)]);
-    return perKey(e, retyped(e, bias, type), layout);
+    return notedPerKey(s, e, retyped(e, bias, type), layout);
   });
 
 /** 0, or `minimum` where the weight is 0, laid out the same way. */
@@ -53,7 +60,7 @@ export const hiddenBias = (
   once(s, `hidden:${weights}:${minimum}:${type}${layoutKey(layout)}`, () => {
     const e = s.emitter('masks');
     const bias = e.op('Where', [e.op('Greater', [weights, e.float(0)]), e.float(0), e.float(minimum)]);
-    return perKey(e, retyped(e, bias, type), layout);
+    return notedPerKey(s, e, retyped(e, bias, type), layout);
   });
 
 /**

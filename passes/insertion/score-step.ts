@@ -50,6 +50,7 @@ export interface Place {
 
 export interface ScoreWalk extends PatternContext {
   readonly scores: ValueName;
+  readonly perKey: ReadonlySet<ValueName>;
   readonly layoutAt: (value: ValueName) => ScoresLayout | undefined;
   readonly typeOf: (value: ValueName) => DataType | undefined;
 }
@@ -58,8 +59,8 @@ export interface ScoreWalk extends PatternContext {
 const hasRows = (c: ScoreWalk, value: ValueName, layout: ScoresLayout): boolean => {
   const { graph } = c.model;
   const isOurs = c.producer(value) === undefined && !graph.constants.has(value);
-  // What insertion wrote is laid out as it says itself, or has one row; only folded heads would need more.
-  if (isOurs && !graph.inputs.some((i) => i.name === value)) return isStandard(layout);
+  // What insertion wrote has one row, or one for each query left; but how many axes is known of entries per key alone.
+  if (isOurs && !graph.inputs.some((i) => i.name === value)) return isStandard(layout) || c.perKey.has(value);
   const dims = c.dims(value);
   const [rows, queries] = [dims, c.dims(c.scores)].map((d) => d?.[d.length - 2]);
   if (dims === undefined || dims.length > (layout.folded ? 3 : 4)) return false;
@@ -122,6 +123,6 @@ export const stepBack = (c: ScoreWalk, node: Node, at: Place, side: number): Ste
     const kept = from === type || (floats[from ?? 0]?.digits ?? Infinity) < (floats[type]?.digits ?? 0);
     return from !== undefined && kept ? { to: { ...to, type: from } } : undefined;
   }
-  const folding = refolds(c, original) ? c.layoutAt(before) : undefined;
+  const folding = side === 0 && refolds(c, original) ? c.layoutAt(before) : undefined;
   return folding && { to: { ...to, layout: folding } };
 };

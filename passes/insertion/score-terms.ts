@@ -35,6 +35,7 @@ export const scoreTerms = (s: Insertion, attention: Attention): ScoreTerms | und
   const c: ScoreWalk = {
     ...patternContext(model),
     scores: attention.product.outputs[0] ?? '',
+    perKey: s.perKey,
     layoutAt: (v) => scoresLayout(s.plan.lanes.of(v), s.plan.lanes.singleRow),
     typeOf: (v) => shapesOf(model).of(v)?.dataType,
   };
@@ -52,10 +53,10 @@ export const scoreTerms = (s: Insertion, attention: Attention): ScoreTerms | und
   while (at.value !== c.scores) {
     const node = makers.get(at.value);
     const sides = [...(node?.inputs.keys() ?? [])].filter((i) => behind.values.has(node?.inputs[i] ?? ''));
-    // Taking off the largest reads the scores twice.
+    // Taking off the largest reads the scores twice; a folding may read its lengths off them.
     const [side] = sides;
     if (node === undefined || node.domain !== '' || side === undefined) return undefined;
-    if (sides.length > 1 && node.op !== 'Sub') return undefined;
+    if (sides.length > 1 && node.op !== 'Sub' && node.op !== 'Reshape') return undefined;
     const step = stepBack(c, node, at, side);
     if (step === undefined || (sized !== undefined && (step.term !== undefined || step.sized !== undefined)))
       return undefined;

@@ -59,6 +59,8 @@ export interface Insertion {
   readonly shared: Map<string, ValueName>;
   /** Values written for attention that have a row for each query. */
   readonly perQuery: Set<ValueName>;
+  /** The same with one entry for each row of the batch and key, laid out as the scores they meet. */
+  readonly perKey: Set<ValueName>;
   readonly emitter: (part: string) => Emitter;
 }
 
@@ -70,6 +72,7 @@ export const newInsertion = (u: Understanding, plan: ResolvedPlan, editor: Graph
   settled: { written: new Set(), remapped: new Set() },
   shared: new Map(),
   perQuery: new Set(),
+  perKey: new Set(),
   emitter: (part) => editor.emitter(opsetOf(u.model), `pumer/${part}`),
 });
 

@@ -173,6 +173,19 @@ describe.each(runs)('mask %s, %s, %s rows', (...run) => {
   });
 });
 
+describe('the lowest number filled in', () => {
+  const fills = (tiny: Tiny): Tiny => ({ ...tiny, values: { ...tiny.values, minimum: 'f[]:-3.4028234663852886e38' } });
+  it.each(layouts)('%s: the reducer takes queries and keys, and decides the same', async (_, change) => {
+    for (const semantics of ['safe', 'pumer'] as const) {
+      const run: Run = ['where', semantics, 'open'];
+      const model = compiledIn((tiny) => fills(change(tiny)), run, { saliency: 'recompute' });
+      expect(model.functions.map((f) => f.name)).toContain('TokenReduceQK');
+      const usual = await logitsOf(compiledIn(fills, run), 'open');
+      expect(distance(await logitsOf(model, 'open'), usual).max).toBeLessThan(1e-5);
+    }
+  });
+});
+
 describe('tokens before the batch', () => {
   it('are restored in outputs as they lay', async () => {
     const outputs = ['logits', 'final'];

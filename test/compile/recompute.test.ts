@@ -118,7 +118,6 @@ const other: Readonly<Record<string, Spelling>> = {
   },
   'one head of keys for all': {
     lines: ['m$ = Add(scores$, bias)', 'probs$ = Softmax(m$) axis=-1'],
-    values: { to_one: `i[4]:0,0,1,${width}`, first_four: `i[1]:${d}` },
   },
 };
 
@@ -131,9 +130,9 @@ const oneHeadOfKeys = (tiny: Tiny): Tiny => ({
   nodes: tiny.nodes.flatMap((line) => {
     const k = /^k(\d)_r = /.exec(line)?.[1];
     if (k === undefined) return [line];
-    return [`k${k}_cut = Slice(k${k}, first, first_four, second_axis)`, `k${k}_r = Reshape(k${k}_cut, to_one)`];
+    return [`k${k}_cut = Slice(k${k}, first, one_head, features)`, `k${k}_r = Reshape(k${k}_cut, to_one)`];
   }),
-  values: { ...tiny.values, to_one: `i[4]:0,0,1,${d}`, second_axis: 'i[1]:2' },
+  values: { ...tiny.values, to_one: `i[4]:0,0,1,${d}`, one_head: `i[1]:${d}`, features: 'i[1]:2' },
 });
 
 const imageCalls = (model: Model): string[] =>

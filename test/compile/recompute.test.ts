@@ -20,7 +20,7 @@ import {
   type TinyOptions,
 } from '../support/tiny-vilt.ts';
 import { compiledWith, outputsOf, withTargets } from './fixtures.ts';
-import { bothLanes, joint } from './refusal-cases.ts';
+import { bothLanes, imageOnly, joint } from './refusal-cases.ts';
 
 interface Spelling {
   readonly lines: readonly string[];
@@ -172,4 +172,11 @@ describe.each(['safe', 'pumer'] as const)('--saliency recompute, %s', (semantics
     const tiny = name.startsWith('one head') ? oneHeadOfKeys(built(spelling)) : built(spelling);
     await compare(modelOfTiny(tiny), semantics, 'TokenReduce');
   });
+});
+
+it('a model without calls of TokenReduce holds no function of that name', () => {
+  const options = { ...imageOnly, saliency: 'recompute' } as const;
+  const { model } = compiledWith(modelOfTiny(tinyVilt()), options);
+  expect(model.functions.map((f) => f.name)).toEqual(['TokenReduceQK']);
+  expect(model.opsets.get('ai.pumer')).toBe(1);
 });

@@ -128,7 +128,7 @@ void check(const Shape& s) {
   const size_t shift = s.shifted ? bytes_of(s.type) : 0;
   const int64_t kept = s.keep - s.merge, key_count = s.tokens + 3, query_width = exact ? 4 : 1 + below(40);
   Buffer tokens = filled(s.type, s.batch * s.tokens * s.width, shift,
-                         [&] { return broken_or(s, exact ? double(below(17)) - 8 : 4 * uniform() - 2); });
+                         [&] { return broken_or(s, exact ? below(17) - 8.0 : below(3) == 0 ? -0.0 : 4 * uniform() - 2); });
   const int64_t looking = s.shared_attention ? 1 : s.batch, looked = s.one_look ? 1 : s.tokens;
   Buffer attention = filled(s.looks_type, looking * s.heads * s.rows * looked, 0,
                             [&] { return broken_or(s, exact ? double(below(4)) : uniform() * uniform()); });

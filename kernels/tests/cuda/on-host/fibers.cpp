@@ -9,6 +9,8 @@
 #include <ucontext.h>
 
 #include <algorithm>
+#include <array>
+#include <numeric>
 #include <vector>
 
 #include "cuda_runtime.h"
@@ -123,29 +125,42 @@ void prepare(Fiber& fiber) {
   makecontext(&fiber.context, live, 0);
 }
 
-void run_block(unsigned count) {
-  std::vector<unsigned> turn(count);
-  for (unsigned t = 0; t < count; t++) {
-    turn[t] = order == DESCENDING ? count - 1 - t : t;
-    fibers[t].state = READY;
+template <typename Sequence>
+void shuffle(Sequence& sequence) {
+  for (size_t i = sequence.size(); i > 1; i--) {
+    seed = seed * 1664525u + 1013904223u;
+    std::swap(sequence[i - 1], sequence[(seed >> 8) % i]);
   }
-  for (bool moved = true; moved;) {
-    moved = false;
-    if (order == SHUFFLED)
-      for (unsigned t = count; t > 1; t--) {
-        seed = seed * 1664525u + 1013904223u;
-        std::swap(turn[t - 1], turn[(seed >> 8) % t]);
-      }
+}
+
+/* Runs the threads of a warp until they wait for other warps or have ended. */
+void run_warp(unsigned first, std::array<unsigned, WARP>& turn) {
+  do {
+    if (order == SHUFFLED) shuffle(turn);
     for (const unsigned t : turn)
-      if (fibers[t].state == READY) {
-        current = t;
-        threadIdx = dim3(t, 0, 0);
+      if (fibers[first + t].state == READY) {
+        current = first + t;
+        threadIdx = dim3(current, 0, 0);
         enter();
-        moved = true;
       }
-    for (unsigned first = 0; first < count; first += WARP) moved |= release(first, WARP, AT_WARP_BARRIER);
-    if (!moved) moved = release(0, count, AT_BLOCK_BARRIER);
+  } while (release(first, WARP, AT_WARP_BARRIER));
+}
+
+/* Each warp runs ahead as far as it can: so results show where a barrier of the warp is too little. */
+void run_block(unsigned count) {
+  std::vector<unsigned> warps(count / WARP);
+  std::array<unsigned, WARP> lanes;
+  std::iota(warps.begin(), warps.end(), 0);
+  std::iota(lanes.begin(), lanes.end(), 0);
+  if (order == DESCENDING) {
+    std::reverse(warps.begin(), warps.end());
+    std::reverse(lanes.begin(), lanes.end());
   }
+  for (unsigned t = 0; t < count; t++) fibers[t].state = READY;
+  do {
+    if (order == SHUFFLED) shuffle(warps);
+    for (const unsigned warp : warps) run_warp(warp * WARP, lanes);
+  } while (release(0, count, AT_BLOCK_BARRIER));
   const auto end = fibers.begin() + count;
   if (!std::all_of(fibers.begin(), end, [](const Fiber& f) { return f.state == ENDED; }))
     stop("threads wait at a barrier that others do not reach");

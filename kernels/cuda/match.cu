@@ -77,7 +77,8 @@ __global__ void __launch_bounds__(THREADS, 3) match(const Job job) {
       if (!is_source && position >= 0 && job.safe && job.has_real[b] != 0 &&
           !(job.call.weight[b * job.tokens + position] > 0.0f))
         position = -1;  // PAD is a destination only where the row has no other
-      (is_source ? source_position : destination_position)[threadIdx.x % TILE] = position;
+      int* positions = is_source ? source_position : destination_position;
+      positions[threadIdx.x % TILE] = position;
     }
 
     float relative[4][4] = {}, base[4] = {};

@@ -75,7 +75,10 @@ bool same(const unsigned char* a, const unsigned char* b, int type) {
 /* Memory of exactly its size, `shift` bytes behind an alignment that suits vectors. */
 class Buffer {
  public:
-  explicit Buffer(size_t size, size_t shift = 0) : bytes_(size + shift, 0xFF), shift_(shift) {}
+  explicit Buffer(size_t size, size_t shift = 0) : shift_(shift) {
+    bytes_.reserve(size + shift + 1);  // so that an empty one has an address
+    bytes_.assign(size + shift, 0xFF);
+  }
   unsigned char* data() { return bytes_.data() + shift_; }
   size_t size() const { return bytes_.size() - shift_; }
 
@@ -185,7 +188,7 @@ void check(const Shape& s) {
   pumer_token_reduce_cpu(&call, aligned, PUMER_LEVEL_BEST, nullptr, nullptr);
 
   for (const on_host::Order order : {on_host::ASCENDING, on_host::DESCENDING, on_host::SHUFFLED}) {
-    if (s.tokens == 4096 && order != on_host::SHUFFLED) continue;  // for time
+    if (s.tokens > 1024 && order != on_host::SHUFFLED) continue;  // for time
     on_host::set_order(order);
     on_host::set_most_blocks(order == on_host::SHUFFLED ? 2 : ~0u);
     const bool all = order != on_host::DESCENDING;

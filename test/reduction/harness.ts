@@ -9,7 +9,7 @@ import type { Semantics } from '../../src/reduction/plan.ts';
 import type { ReduceInput } from '../../src/reduction/reference.ts';
 import { emitTokenReduce, tokenReduceFunction } from '../../src/reduction/token-reduce/body.ts';
 import { TOKEN_REDUCE, tokenReduceInputList, tokenReduceName } from '../../src/reduction/token-reduce/contract.ts';
-import { loadRuntime, type Session } from '../../src/runtime/session.ts';
+import { loadRuntime, type ReducerOps, type Session } from '../../src/runtime/session.ts';
 import { numbersOf, type TensorData } from '../../src/runtime/tensor-data.ts';
 
 export interface ReducerModel {
@@ -119,18 +119,18 @@ export const reducerModel = ({
   };
 };
 
-export const openModel = async (model: Model, threads = 1): Promise<Session> => {
-  const { runtime, reason } = await loadRuntime();
+export const openModel = async (model: Model, threads = 1, ops: ReducerOps = 'portable'): Promise<Session> => {
+  const { runtime, reason } = await loadRuntime(ops);
   if (runtime === undefined) throw new Error(reason.message);
   return runtime.open(encodeModel(model, { externalData: 'inline' }), { threads });
 };
 
 const sessions = new Map<string, Promise<Session>>();
 
-/** One session per kind of model. */
-export const reducerSession = (kind: ReducerModel): Promise<Session> => {
-  const key = JSON.stringify(kind);
-  const session = sessions.get(key) ?? openModel(reducerModel(kind));
+/** One session per kind of model and what its reducer runs on. */
+export const reducerSession = (kind: ReducerModel, ops: ReducerOps = 'portable'): Promise<Session> => {
+  const key = JSON.stringify([kind, ops]);
+  const session = sessions.get(key) ?? openModel(reducerModel(kind), 1, ops);
   sessions.set(key, session);
   return session;
 };
@@ -143,8 +143,17 @@ const floats = (dataType: DataType, dims: number[], values: number[]): TensorDat
       ? Uint16Array.from(values, numberToHalf)
       : dataType === DataType.DOUBLE
         ? Float64Array.from(values)
-        : Float32Array.from(values),
+        : dataType === DataType.BFLOAT16
+          ? Uint16Array.from(values, numberToBfloat)
+          : Float32Array.from(values),
 });
+
+/** To nearest, ties to even. */
+export const numberToBfloat = (x: number): number => {
+  const bits = new Uint32Array(Float32Array.of(x).buffer)[0]!;
+  return Number.isNaN(x) ? 0x7fc0 : (bits + 0x7fff + ((bits >>> 16) & 1)) >>> 16;
+};
+
 export const ints = (values: readonly number[]): TensorData => ({
   dataType: DataType.INT64,
   dims: [values.length],
@@ -165,7 +174,7 @@ export const feedsOf = (
   looksType: DataType = dataType,
 ): Map<string, TensorData> => {
   return new Map([
-    ['tokens', floatsOf(dataType, input.tokens)],
+    ['tokens', floats(dataType, dimsOf(input.tokens), input.tokens.flat(2))],
     ['attention', floatsOf(looksType, input.attention)],
     ['row_weight', floatsOf(DataType.FLOAT, input.rowWeight)],
     ['metric', floatsOf(DataType.FLOAT, input.metric)],

@@ -20,3 +20,10 @@ export const kernels = (): Kernels => {
   if (found.kernels === undefined) throw new Error(`the kernels cannot be used: ${found.reason.message}`);
   return found.kernels;
 };
+
+/** The instruction sets of the kernels that this processor has, lowest first. */
+export const levelsHere = (): string[] => {
+  if (found.kernels === undefined) return ['scalar'];
+  const all = ['scalar', 'avx2', 'avx512'];
+  return all.slice(0, all.indexOf(found.kernels.level) + 1);
+};

@@ -33,7 +33,8 @@ const operators: ReadonlyMap<string, Kind> = new Map(
 
 const ofReducer = /^_inlfunc_TokenReduce|^pumer\/|_pumer\//;
 
-const kindOf = ({ name, op }: NodeRun): Kind => (ofReducer.test(name) ? 'reducer' : (operators.get(op) ?? 'rest'));
+const kindOf = ({ name, op }: NodeRun): Kind =>
+  ofReducer.test(name) || op.startsWith('TokenReduce') ? 'reducer' : (operators.get(op) ?? 'rest');
 
 /** Milliseconds by kind: medians over the runs after the first `skip`. Every run must execute the same nodes. */
 export const breakdown = (nodes: readonly NodeRun[], runs: number, skip: number): ReadonlyMap<Kind, number> => {

@@ -1,6 +1,7 @@
 /**
- * One original and one compiled model in one process: paired runs, multiply-adds, profiles. Started by speed.ts, once a
- * pair of models, so that no measurement inherits another one's memory. Prints one JSON object.
+ * One original and one compiled model in one process, the compiled one on the function's body and, where they are built,
+ * on the kernels: runs in turns, multiply-adds, profiles. Started by speed.ts, once a pair of models, so that no
+ * measurement inherits another one's memory. Prints one JSON object.
  */
 import { readModel } from '../src/onnx/read.ts';
 import { multiplyAdds } from '../src/runtime/profile.ts';
@@ -24,15 +25,18 @@ export interface Measured {
   readonly multiplyAdds: { readonly original: number; readonly compiled: number };
   readonly timings: readonly {
     readonly batch: number;
-    /** Milliseconds, in the order they were run; entry i of both is a pair. */
+    /** Milliseconds, in the order they were run; entry i of all is one turn. */
     readonly original: readonly number[];
     readonly compiled: readonly number[];
+    /** The same file on the kernels; empty where they are not built. */
+    readonly fused: readonly number[];
   }[];
   /** Milliseconds by kind of operator. */
   readonly profile: {
     readonly batch: number;
     readonly original: readonly (readonly [Kind, number])[];
     readonly compiled: readonly (readonly [Kind, number])[];
+    readonly fused: readonly (readonly [Kind, number])[];
   };
 }
 
@@ -76,37 +80,50 @@ const measure = async (request: MeasureRequest): Promise<Measured> => {
       await session.run(feedsOf(1));
       return session.profile().reduce((sum, node) => sum + multiplyAdds(node), 0);
     });
-  // In turns, as the timed runs: what slows the machine for a while slows both.
-  const profiled = (): Promise<Pick<Measured['profile'], 'original' | 'compiled'>> =>
-    opened(runtime, original, { threads, profile: true }, (a) =>
-      opened(runtime, compiled, { threads, profile: true }, async (b) => {
-        const feeds = feedsOf(request.profiled);
-        for (let run = 0; run < profiledRuns; run++) {
-          await a.run(feeds);
-          await b.run(feeds);
-        }
-        const of = (session: Session): readonly (readonly [Kind, number])[] => [
-          ...breakdown(session.profile(), profiledRuns, warmUps),
-        ];
-        return { original: of(a), compiled: of(b) };
-      }),
+  // Without kernels nothing takes their turns.
+  const kernels = (await loadRuntime('fused')).runtime;
+  const onKernels = <T>(options: OpenOptions, use: (session: Session | undefined) => Promise<T>): Promise<T> =>
+    kernels === undefined ? use(undefined) : opened(kernels, compiled, options, use);
+  // In turns, as the timed runs: what slows the machine for a while slows all.
+  const profiled = (): Promise<Omit<Measured['profile'], 'batch'>> => {
+    const options = { threads, profile: true };
+    return opened(runtime, original, options, (a) =>
+      opened(runtime, compiled, options, (b) =>
+        onKernels(options, async (c) => {
+          const feeds = feedsOf(request.profiled);
+          for (let run = 0; run < profiledRuns; run++) {
+            await a.run(feeds);
+            await b.run(feeds);
+            await c?.run(feeds);
+          }
+          const of = (session: Session | undefined): readonly (readonly [Kind, number])[] =>
+            session === undefined ? [] : [...breakdown(session.profile(), profiledRuns, warmUps)];
+          return { original: of(a), compiled: of(b), fused: of(c) };
+        }),
+      ),
     );
+  };
   const timings = await opened(runtime, original, { threads }, (a) =>
-    opened(runtime, compiled, { threads }, async (b) => {
-      const list: Measured['timings'][number][] = [];
-      for (const [batch, pairs] of request.batches) {
-        const feeds = feedsOf(batch);
-        const times = { batch, original: [] as number[], compiled: [] as number[] };
-        for (let pair = -warmUps; pair < pairs; pair++) {
-          const [one, other] = [await timed(a, feeds), await timed(b, feeds)];
-          if (pair < 0) continue;
-          times.original.push(one);
-          times.compiled.push(other);
+    opened(runtime, compiled, { threads }, (b) =>
+      onKernels({ threads }, async (c) => {
+        const list: Measured['timings'][number][] = [];
+        for (const [batch, turns] of request.batches) {
+          const feeds = feedsOf(batch);
+          const times = { batch, original: [] as number[], compiled: [] as number[], fused: [] as number[] };
+          for (let turn = -warmUps; turn < turns; turn++) {
+            const one = await timed(a, feeds);
+            const other = await timed(b, feeds);
+            const third = c && (await timed(c, feeds));
+            if (turn < 0) continue;
+            times.original.push(one);
+            times.compiled.push(other);
+            if (third !== undefined) times.fused.push(third);
+          }
+          list.push(times);
         }
-        list.push(times);
-      }
-      return list;
-    }),
+        return list;
+      }),
+    ),
   );
   return {
     runtime: runtime.version,

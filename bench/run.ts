@@ -1,10 +1,10 @@
 /**
- * `npm run bench -- speed|compile-cost [MODEL...]`: benchmarks, never run as tests. Figures mean something only on a
+ * `npm run bench -- speed|reducer|compile-cost [MODEL...]`: benchmarks, never run as tests. Figures mean something only on a
  * machine that does nothing else; the load is printed with them.
  *
- *   --threads N      threads of ONNX Runtime (speed; 2)
+ *   --threads N      threads of ONNX Runtime (speed, reducer; 2)
  *   --batches LIST   batch sizes and pairs of runs, such as 1:15,4:11,16:7 (speed)
- *   --runs N         copies and compilations (compile-cost; 5)
+ *   --runs N         copies and compilations (compile-cost; 5), pairs of runs (reducer; 40)
  *   --folder DIR     where compiled models go (bench/cache)
  */
 import { existsSync } from 'node:fs';
@@ -13,6 +13,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { compileCost } from './compile-cost.ts';
+import { reducerAlone } from './reducer.ts';
 import { defaultModel, speed } from './speed.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -20,7 +21,7 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 const options = {
   threads: { type: 'string', default: '2' },
   batches: { type: 'string', default: '1:15,4:11,16:7' },
-  runs: { type: 'string', default: '5' },
+  runs: { type: 'string' },
   folder: { type: 'string', default: join(root, 'bench/cache') },
 } as const;
 
@@ -58,10 +59,14 @@ const main = async (): Promise<void> => {
   } else if (command === 'compile-cost') {
     const program = join(root, 'dist/src/cli.js');
     if (!existsSync(program)) throw new Error(`${program} does not exist; run \`npm run build\` first`);
-    const request = { models: models(), runs: count('--runs', values.runs), folder: values.folder, program };
+    const request = { models: models(), runs: count('--runs', values.runs ?? '5'), folder: values.folder, program };
     print(machine());
     await compileCost(request, print);
-  } else throw new Error('usage: npm run bench -- speed|compile-cost [MODEL...]');
+  } else if (command === 'reducer') {
+    print(machine());
+    const threads = count('--threads', values.threads);
+    await reducerAlone({ threads, batches: [1, 4, 16], runs: count('--runs', values.runs ?? '40') }, print);
+  } else throw new Error('usage: npm run bench -- speed|reducer|compile-cost [MODEL...]');
 };
 
 try {

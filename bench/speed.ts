@@ -53,37 +53,45 @@ const table = (rows: readonly (readonly string[])[]): string =>
 
 const timingTable = ({ timings, multiplyAdds }: Measured): string => {
   const saved = multiplyAdds.original / multiplyAdds.compiled;
-  const rows = timings.map(({ batch, original, compiled }) => {
-    const ratios = original.map((time, i) => time / (compiled[i] ?? Number.NaN));
-    const ratio = spreadOf(ratios);
-    return [
-      String(batch),
-      String(ratios.length),
-      spreadText(spreadOf(original), 1),
-      spreadText(spreadOf(compiled), 1),
-      spreadText(ratio, 2),
-      `${(100 * (ratio.median / saved)).toFixed(0)} %`,
-    ];
-  });
-  return table([['batch', 'pairs', 'original ms', 'compiled ms', 'speed-up', 'share'], ...rows]);
+  const rows = timings.flatMap(({ batch, original, compiled, fused }) =>
+    (
+      [
+        ['body', compiled],
+        ['kernels', fused],
+      ] as const
+    )
+      .filter(([, times]) => times.length > 0)
+      .map(([ops, times]) => {
+        const ratio = spreadOf(original.map((time, i) => time / (times[i] ?? Number.NaN)));
+        return [
+          String(batch),
+          String(times.length),
+          spreadText(spreadOf(original), 1),
+          ops,
+          spreadText(spreadOf(times), 1),
+          spreadText(ratio, 2),
+          `${(100 * (ratio.median / saved)).toFixed(0)} %`,
+        ];
+      }),
+  );
+  return table([['batch', 'turns', 'original ms', 'reducers on', 'compiled ms', 'speed-up', 'share'], ...rows]);
 };
 
 const profileTable = ({ profile }: Measured): string => {
-  const [was, is] = [new Map(profile.original), new Map(profile.compiled)];
+  const [was, is, fused] = [new Map(profile.original), new Map(profile.compiled), new Map(profile.fused)];
   const total = (times: ReadonlyMap<string, number>): number => [...times.values()].reduce((a, b) => a + b, 0);
-  const row = (name: string, before: number, after: number): string[] => [
+  const share = (time: number, times: ReadonlyMap<string, number>): string[] =>
+    times.size === 0 ? [] : [time.toFixed(1), `${((100 * time) / total(times)).toFixed(0)} %`];
+  const row = (name: string, of: (times: ReadonlyMap<string, number>) => number): string[] => [
     name,
-    before.toFixed(1),
-    `${((100 * before) / total(was)).toFixed(0)} %`,
-    after.toFixed(1),
-    `${((100 * after) / total(is)).toFixed(0)} %`,
-    before > 0 && after > 0 ? (before / after).toFixed(2) : '',
+    ...[was, is, fused].flatMap((times) => share(of(times), times)),
   ];
-  const rows = kinds.map((kind) => row(kind, was.get(kind) ?? 0, is.get(kind) ?? 0));
+  const rows = kinds.map((kind) => row(kind, (times) => times.get(kind) ?? 0));
+  const kernels = fused.size === 0 ? [] : ['kernels ms', ''];
   return table([
-    [`batch ${profile.batch}`, 'original ms', '', 'compiled ms', '', 'ratio'],
+    [`batch ${profile.batch}`, 'original ms', '', 'body ms', '', ...kernels],
     ...rows,
-    row('all nodes', total(was), total(is)),
+    row('all nodes', total),
   ]);
 };
 
@@ -116,7 +124,7 @@ export const speed = async (request: SpeedRequest, print: (line: string) => void
         `  multiply-adds of MatMul and Gemm, one row: ${giga(original)} G -> ${giga(compiled)} G, ${(original / compiled).toFixed(3)}x less`,
       );
       print(timingTable(found));
-      print('  speed-up: median of the ratios within pairs; share: speed-up over the multiply-add ratio');
+      print('  speed-up: median of the ratios within turns; share: speed-up over the multiply-add ratio');
       print('');
       print(profileTable(found));
       print(

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <memory>
 #include <random>
 #include <string>
 #include <vector>
@@ -72,19 +73,18 @@ bool same(const unsigned char* a, const unsigned char* b, int type) {
   return is_nan(a) && is_nan(b);
 }
 
-/* Memory of exactly its size, `shift` bytes behind an alignment that suits vectors. */
+/* Memory of exactly its size, poisoned, `shift` bytes behind an alignment that suits vectors. */
 class Buffer {
  public:
-  explicit Buffer(size_t size, size_t shift = 0) : shift_(shift) {
-    bytes_.reserve(size + shift + 1);  // so that an empty one has an address
-    bytes_.assign(size + shift, 0xFF);
+  explicit Buffer(size_t size, size_t shift = 0) : bytes_(new unsigned char[size + shift]), size_(size), shift_(shift) {
+    memset(bytes_.get(), 0xFF, size + shift);
   }
-  unsigned char* data() { return bytes_.data() + shift_; }
-  size_t size() const { return bytes_.size() - shift_; }
+  unsigned char* data() { return bytes_.get() + shift_; }
+  size_t size() const { return size_; }
 
  private:
-  std::vector<unsigned char> bytes_;
-  size_t shift_;
+  std::unique_ptr<unsigned char[]> bytes_;
+  size_t size_, shift_;
 };
 
 template <typename Next>

@@ -20,8 +20,8 @@ done | c++filt | awk '
     bad = spills > 0 || stack > 0 || shared >= 49152
     failed = failed || bad
     kernels++
-    printf "%-6s %-42s %4d registers %6d bytes shared %4d stack %4d spilled%s\n", target, name, registers, shared, stack,
-           spills, bad ? "  <- too much" : ""
+    printf "%-6s %-42s %4d registers %6d bytes shared %4d stack %4d spilled%s\n", target, name, registers, shared,
+           stack, spills, bad ? "  <- too much" : ""
     name = ""
   }
   /error|warning/ { print; failed = 1 }

@@ -17,7 +17,7 @@ constexpr int ROW_THREADS = 512; /* of a block that works on one row of the batc
 struct Job {
   pumer_token_reduce call;
   bool safe;
-  bool ranks;      /* saliency decides something: not every token that may be a candidate is one, or it sets the order */
+  bool ranks;      /* saliency decides: not every token that may be a candidate is one, or it sets their order */
   bool vectors;    /* tokens can be moved 16 bytes at a time */
   int tokens;      /* n */
   int candidates;  /* that take part in matching */

@@ -8,7 +8,7 @@ namespace pumer {
 namespace cuda {
 namespace {
 
-/* Saliency of the row's tokens: heads in order, over the sum of the text rows' weights. NaN ranks below every number. */
+/* Saliency of the row's tokens: heads in order, over the sum of the text rows' weights. NaN ranks below any number. */
 __device__ void find_saliency(const Job& job, int64_t b) {
   const pumer_token_reduce& call = job.call;
   double rows = 0;
@@ -24,7 +24,8 @@ __device__ void find_saliency(const Job& job, int64_t b) {
   __syncthreads();
 }
 
-__global__ void __launch_bounds__(ROW_THREADS, 2) select(const Job job, const __grid_constant__ Protected is_protected) {
+__global__ void __launch_bounds__(ROW_THREADS, 2)
+    select(const Job job, const __grid_constant__ Protected is_protected) {
   __shared__ Key keys[MAX_TOKENS];
   __shared__ int warp_sums[ROW_THREADS / 32];
   __shared__ int has_real;

@@ -22,7 +22,8 @@ class Call(ctypes.Structure):
 
     _fields_ = (
         [(name, ctypes.c_int32) for name in ("semantics", "type", "looks", "looks_type")]
-        + [(name, ctypes.c_int64) for name in ("batch", "tokens_in", "width", "metric_width", "heads", "rows", "keep", "merge")]
+        + [(name, ctypes.c_int64) for name in ("batch", "tokens_in", "width", "metric_width")]
+        + [(name, ctypes.c_int64) for name in ("heads", "rows", "keep", "merge")]
         + [("tokens", ctypes.c_void_p)]
         + [(name, View) for name in ("attention", "queries", "keys", "bias")]
         + [(name, ctypes.c_int64) for name in ("query_width", "key_count", "first")]
@@ -40,11 +41,12 @@ def load(path):
     library.pumer_token_reduce_check.restype = ctypes.c_char_p
     library.pumer_token_reduce_cpu_scratch.argtypes = [pointer]
     library.pumer_token_reduce_cpu_scratch.restype = ctypes.c_size_t
-    library.pumer_token_reduce_cpu.argtypes = [pointer, ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p]
+    address, text, size = ctypes.c_void_p, ctypes.c_char_p, ctypes.c_size_t
+    library.pumer_token_reduce_cpu.argtypes = [pointer, address, ctypes.c_int, address, address]
     library.pumer_token_reduce_cpu.restype = None
     library.pumer_token_reduce_cuda_scratch.argtypes = [pointer]
     library.pumer_token_reduce_cuda_scratch.restype = ctypes.c_size_t
-    library.pumer_token_reduce_cuda.argtypes = [pointer, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_char_p, ctypes.c_size_t]
+    library.pumer_token_reduce_cuda.argtypes = [pointer, address, address, text, size]
     return library
 
 
@@ -74,7 +76,8 @@ class Shape:
 def encode(values, kind):
     """Numbers as bytes of a type; bfloat16 by cutting off, which keeps small integers."""
     if kind == BFLOAT16:
-        return (np.ascontiguousarray(values, np.float32).view(np.uint32) >> 16).astype(np.uint16).reshape(-1).view(np.uint8)
+        bits = np.ascontiguousarray(values, np.float32).view(np.uint32)
+        return (bits >> 16).astype(np.uint16).reshape(-1).view(np.uint8)
     as_type = {FLOAT32: np.float32, FLOAT16: np.float16, FLOAT64: np.float64}[kind]
     return np.ascontiguousarray(values, as_type).reshape(-1).view(np.uint8)
 
@@ -112,7 +115,7 @@ def random_inputs(shape, seed):
     }
 
 
-INPUT_TYPES = {"tokens": "type", "attention": "looks_type", "queries": "looks_type", "keys": "looks_type", "bias": "looks_type"}
+INPUT_TYPES = {"tokens": "type"} | dict.fromkeys(("attention", "queries", "keys", "bias"), "looks_type")
 
 
 def encoded(shape, inputs):

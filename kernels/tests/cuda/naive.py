@@ -62,7 +62,8 @@ def reduce_row(shape, inputs, b):
         out_weight.append(weight[v] + added if safe else (weight[v] + added) / total)
     place = {v: j for j, v in enumerate(stay)}
     target = [place.get(sources.get(v, v), -1) for v in range(n)]
-    return np.array(out).reshape(len(stay), shape.width), np.array(out_weight), np.array(target, int), np.array(stay, int)
+    tokens = np.array(out).reshape(len(stay), shape.width)
+    return tokens, np.array(out_weight), np.array(target, int), np.array(stay, int)
 
 
 def reduce_all(shape, inputs):

@@ -102,7 +102,8 @@ double broken_or(const Shape& shape, double x) {
 
 std::string name_of(const Shape& s) {
   char text[256];
-  snprintf(text, sizeof text, "%s type %d looks %d/%d B %d n %d D %d d %d H %d R %d keep %d merge %d protected %d flavour %d",
+  snprintf(text, sizeof text,
+           "%s type %d looks %d/%d B %d n %d D %d d %d H %d R %d keep %d merge %d protected %d flavour %d",
            s.semantics == PUMER_SAFE ? "safe" : "pumer", s.type, s.looks, s.looks_type, int(s.batch), int(s.tokens),
            int(s.width), int(s.metric_width), int(s.heads), int(s.rows), int(s.keep), int(s.merge),
            int(s.is_protected.size()), s.flavour);
@@ -130,8 +131,9 @@ void check(const Shape& s) {
   const bool exact = s.flavour == EXACT;
   const size_t shift = s.shifted ? bytes_of(s.type) : 0;
   const int64_t kept = s.keep - s.merge, key_count = s.tokens + 3, query_width = exact ? 4 : 1 + below(40);
-  Buffer tokens = filled(s.type, s.batch * s.tokens * s.width, shift,
-                         [&] { return broken_or(s, exact ? below(17) - 8.0 : below(3) == 0 ? -0.0 : 4 * uniform() - 2); });
+  Buffer tokens = filled(s.type, s.batch * s.tokens * s.width, shift, [&] {
+    return broken_or(s, exact ? below(17) - 8.0 : below(3) == 0 ? -0.0 : 4 * uniform() - 2);
+  });
   const int64_t looking = s.shared_attention ? 1 : s.batch, looked = s.one_look ? 1 : s.tokens;
   Buffer attention = filled(s.looks_type, looking * s.heads * s.rows * looked, 0,
                             [&] { return broken_or(s, exact ? double(below(4)) : uniform() * uniform()); });
@@ -171,8 +173,9 @@ void check(const Shape& s) {
     return;
   }
   const auto outputs = [&] {
-    return Outputs{Buffer(size_t(s.batch * kept * s.width) * bytes_of(s.type), shift), Buffer(size_t(s.batch * kept) * 4),
-                   Buffer(size_t(s.batch * s.tokens) * 8), Buffer(size_t(s.batch * kept) * 8)};
+    const size_t out = size_t(s.batch * kept), in = size_t(s.batch * s.tokens);
+    return Outputs{Buffer(out * size_t(s.width) * bytes_of(s.type), shift), Buffer(out * 4), Buffer(in * 8),
+                   Buffer(out * 8)};
   };
   const auto write_to = [&](Outputs& out, bool all) {
     call.reduced = out.reduced.data();

@@ -5,7 +5,7 @@ import statistics
 
 import torch
 
-from calls import BFLOAT16, PUMER, SAFE, Shape, random_inputs
+from calls import BFLOAT16, PUMER, SAFE, Shape, random_inputs, varied
 
 CACHE = 256 << 20  # bytes; the largest L2 is 60 MB
 
@@ -78,17 +78,19 @@ def time_all(device):
     speed = copied_bytes_per_microsecond()
     print(f"\n{torch.cuda.get_device_name()}, bfloat16, copies at {speed / 1e6:.2f} TB/s; microseconds")
     print(f"{'tokens':>16} {'':6} {'floor':>8} {'fused':>8} {'in graph':>8} {'eager':>8} {'compiled':>8}")
-    for batch, n, width in [(b, n, 768) for n in (197, 577) for b in (1, 32, 256)] + [(1, 2880, 4096), (16, 2880, 4096)]:
+    sizes = [(b, n, 768) for n in (197, 577) for b in (1, 32, 256)] + [(b, 2880, 4096) for b in (1, 16)]
+    for batch, n, width in sizes:
         for semantics, prune, share in ((SAFE, 0.0, 0.3), (SAFE, 0.2, 0.2), (PUMER, 0.1, 0.3)):
             keep = n - round(prune * n)
-            shape = Shape(semantics, BFLOAT16, looks_type=BFLOAT16, batch=batch, tokens=n, width=width, heads=12, rows=40,
-                          keep=keep, merge=min(round(share * n), (keep - 1) // 2), exact=False, pads=0.0)
+            merge = min(round(share * n), (keep - 1) // 2)
+            shape = Shape(semantics, BFLOAT16, looks_type=BFLOAT16, batch=batch, tokens=n, width=width, heads=12,
+                          rows=40, keep=keep, merge=merge, exact=False, pads=0.0)
             time_one(device, shape, speed)
 
 
 def time_one(device, shape, speed):
     sets = max(1, min(64, CACHE // (shape.batch * shape.tokens * shape.width * 2)))
-    inputs = random_inputs(Shape(**{**shape.__dict__, "batch": 1}), 0)
+    inputs = random_inputs(varied(shape, batch=1), 0)
     inputs = {name: x.repeat(shape.batch, axis=0) for name, x in inputs.items()}
     calls = [device.prepare(shape, inputs) for _ in range(sets)]
 
@@ -123,4 +125,5 @@ def time_one(device, shape, speed):
     ]
     size = f"{shape.batch}x{shape.tokens}x{shape.width}"
     name = "pumer" if shape.semantics == PUMER else "safe"
-    print(f"{size:>16} {name:6}" + "".join(f" {t:8.1f}" for t in times) + f"   keep {shape.keep} merge {shape.merge}", flush=True)
+    columns = "".join(f" {t:8.1f}" for t in times)
+    print(f"{size:>16} {name:6}{columns}   keep {shape.keep} merge {shape.merge}", flush=True)

@@ -172,7 +172,8 @@ void set_order(Order chosen) { order = chosen; }
 void set_most_blocks(unsigned count) { most_blocks = count; }
 
 cudaError_t run(dim3 grid, dim3 block, const std::function<void()>& thread) {
-  if (grid.x == 0 || block.x == 0 || block.x > MOST_THREADS || block.x % WARP != 0) return cudaErrorInvalidConfiguration;
+  if (grid.x == 0 || block.x == 0 || block.x > MOST_THREADS || block.x % WARP != 0)
+    return cudaErrorInvalidConfiguration;
   if (fibers.empty()) {
     fibers = std::vector<Fiber>(MOST_THREADS);
     for (Fiber& fiber : fibers) prepare(fiber);

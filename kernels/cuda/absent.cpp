@@ -8,6 +8,6 @@ int pumer_has_cuda(void) { return 0; }
 size_t pumer_token_reduce_cuda_scratch(const pumer_token_reduce*) { return 0; }
 
 int pumer_token_reduce_cuda(const pumer_token_reduce*, void*, void*, char* message, size_t capacity) {
-  snprintf(message, capacity, "this library was built without CUDA (no nvcc was found then)");
+  snprintf(message, capacity, "this library was built without CUDA kernels");
   return -1;
 }

@@ -259,6 +259,8 @@ std::vector<Shape> large_shapes() {
   add(PUMER_SAFE, 2, 30, 8, 3, 0, PUMER_FROM_ATTENTION, {0, 1, 2, 3, 4});           // fewer kept than protected
   add(PUMER_SAFE, 2, 30, 8, 20, 7, PUMER_FROM_ATTENTION, {0, 0, -30, 5, 99, -99});  // named twice, and beyond the lane
   shapes.back().flavour = RANDOM;
+  add(PUMER_PUMER, 1, 4096, 8, 4000, 0, PUMER_FROM_QUERIES);  // scores of all heads do not fit at once
+  shapes.back().heads = 5, shapes.back().rows = 600;
   return shapes;
 }
 

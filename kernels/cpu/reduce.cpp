@@ -222,7 +222,7 @@ class Work {
       }
       const double total = safe ? own + added : static_cast<double>(count);
       if (safe ? added > 0 : count > 1) level_.mean(call_.type, group, shares, count, total, call_.width, out + j * bytes);
-      else memcpy(out + j * bytes, group[0], static_cast<size_t>(bytes));
+      else if (bytes > 0) memcpy(out + j * bytes, group[0], static_cast<size_t>(bytes));
       if (call_.weight_out != nullptr)
         call_.weight_out[row.b * kept + j] = static_cast<float>(safe ? total : (own + added) / total);
     }

@@ -43,6 +43,13 @@ const rowWeights = (s: Insertion, site: SitePlan): ValueName => {
   return originalWeight(s, hasText, hasText.keyTokens, index, { rows: site.scoring });
 };
 
+/**
+ * Whether saliency decides anything about a lane. In `safe`, which keeps the original order, it does only where tokens
+ * are pruned; protected ones stand at the ends, so with all kept nobody else is left out. `pumer` orders by it.
+ */
+const isRanked = (s: Insertion, site: SitePlan, { lane }: LanePlan): boolean =>
+  lane === 'image' && (s.plan.semantics === 'pumer' || site.ratios.prune > 0);
+
 /** Writes all lanes of one site. Lanes that share a stream are put back in the stream's order. */
 export const insertSite = (s: Insertion, site: SitePlan, source: SaliencySource): void => {
   const e = s.emitter(`layer_${site.layer}`);
@@ -59,7 +66,8 @@ export const insertSite = (s: Insertion, site: SitePlan, source: SaliencySource)
     );
     const known = streams.get(stream) ?? { layout, parts: new Map<number, ValueName>(), plan };
     const entering = known.layout.map((t) => (t.lane === plan.lane ? { ...t, version: plan.before } : t));
-    const scored = plan.lane === 'image' ? looksOf(s, e, source, site.layer, site.scoring, rows, columns) : undefined;
+    const isScored = isRanked(s, site, plan);
+    const scored = isScored ? looksOf(s, e, source, site.layer, site.scoring, rows, columns) : undefined;
     const shorter = reduceLane(s, e, site, plan, stream, entering, scored, rowWeights(s, site), imagePrune);
     imagePrune ??= shorter.prune;
     known.parts.set(

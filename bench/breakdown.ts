@@ -7,7 +7,16 @@ import type { NodeRun } from '../src/runtime/profile.ts';
 import { median } from './statistics.ts';
 
 /** In the order in which they are printed. */
-export const kinds = ['products', 'softmax', 'normalisation', 'elementwise', 'moves', 'reducer', 'rest'] as const;
+export const kinds = [
+  'products',
+  'softmax',
+  'normalisation',
+  'elementwise',
+  'moves',
+  'reducers',
+  'around them',
+  'rest',
+] as const;
 export type Kind = (typeof kinds)[number];
 
 const operators: ReadonlyMap<string, Kind> = new Map(
@@ -31,10 +40,13 @@ const operators: ReadonlyMap<string, Kind> = new Map(
   ).flatMap(([kind, names]) => names.split(' ').map((name) => [name, kind] as const)),
 );
 
-const ofReducer = /^_inlfunc_TokenReduce|^pumer\/|_pumer\//;
+const ofBody = /^_inlfunc_TokenReduce/;
+const inserted = /^pumer\/|_pumer\//;
 
-const kindOf = ({ name, op }: NodeRun): Kind =>
-  ofReducer.test(name) || op.startsWith('TokenReduce') ? 'reducer' : (operators.get(op) ?? 'rest');
+const kindOf = ({ name, op }: NodeRun): Kind => {
+  if (op.startsWith('TokenReduce') || ofBody.test(name)) return 'reducers';
+  return inserted.test(name) ? 'around them' : (operators.get(op) ?? 'rest');
+};
 
 /** Milliseconds by kind: medians over the runs after the first `skip`. Every run must execute the same nodes. */
 export const breakdown = (nodes: readonly NodeRun[], runs: number, skip: number): ReadonlyMap<Kind, number> => {

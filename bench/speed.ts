@@ -128,7 +128,7 @@ export const speed = async (request: SpeedRequest, print: (line: string) => void
       print('');
       print(profileTable(found));
       print(
-        '  profiled runs, medians; reducer: all that the compiler inserted, products excepted that were fused and renamed',
+        '  profiled runs, medians; reducers: nodes of the body, or kernels; around them: cuts, metrics and masks, products excepted that were fused and renamed',
       );
     }
 };

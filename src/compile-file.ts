@@ -167,8 +167,13 @@ export const compileFile = async (request: CompileRequest, { progress, signal }:
     signal.throwIfAborted();
   };
   await heed();
+  if (request.display.verbose && options.ops === 'function' && summary.sites.length > 0) {
+    const { reducersHere } = await import('./runtime/kernels.ts');
+    progress(reducersLine(reducersHere()));
+  }
   progress(`writing ${output}`);
   const staging = stage(output);
+  const staged = performance.now();
   signal.addEventListener('abort', staging.discard);
   try {
     const sizes = written(staging, output, () =>
@@ -179,10 +184,6 @@ export const compileFile = async (request: CompileRequest, { progress, signal }:
     if (request.validate) progress('running the original and the result once');
     const { validation, diagnostics } = await validated(request, model, staging.path);
     const ran = performance.now();
-    if (request.display.verbose && options.ops === 'function' && summary.sites.length > 0) {
-      const { reducersHere } = await import('./runtime/kernels.ts');
-      progress(reducersLine(reducersHere()));
-    }
     await heed();
     const names = sizes.externalFile === undefined ? [] : [sizes.externalFile];
     for (const name of names) checkDestination(staging.destination(name), model);
@@ -198,7 +199,7 @@ export const compileFile = async (request: CompileRequest, { progress, signal }:
         milliseconds: {
           read: read - start,
           compile: planned - read,
-          write: wrote - planned,
+          write: wrote - staged,
           validate: request.validate ? ran - wrote : 0,
         },
       },

@@ -6,6 +6,7 @@
  *   --check NAMES       of identity, reduction, parity, refusal (comma-separated)
  *   --ops function|inline
  *   --saliency probs|recompute
+ *   --kernels           reducers run on the fused kernels instead of the function's body
  *   --allow-refusals    a refused case is never a miss
  *   --save DIR          keep every compiled model there, with a manifest for check.py
  *   --json FILE         what each check found, for table.ts
@@ -26,6 +27,7 @@ const { values, positionals } = parseArgs({
     check: { type: 'string' },
     ops: { type: 'string' },
     saliency: { type: 'string' },
+    kernels: { type: 'boolean' },
     'allow-refusals': { type: 'boolean' },
     save: { type: 'string' },
     json: { type: 'string' },
@@ -35,11 +37,11 @@ const { values, positionals } = parseArgs({
 const main = async (): Promise<number> => {
   if (positionals.length === 0) {
     console.error(
-      'usage: npm run conformance -- DIR... [--only TEXT] [--check NAMES] [--ops inline] [--saliency recompute] [--save DIR] [--json FILE]',
+      'usage: npm run conformance -- DIR... [--only TEXT] [--check NAMES] [--ops inline] [--saliency recompute] [--kernels] [--save DIR] [--json FILE]',
     );
     return 2;
   }
-  const load = await loadRuntime();
+  const load = await loadRuntime(values.kernels === true ? 'fused' : 'portable');
   if (load.runtime === undefined) {
     console.error(load.reason.message);
     return 1;

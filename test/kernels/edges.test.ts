@@ -120,6 +120,22 @@ describeKernels('kernels at the edges', () => {
     });
   });
 
+  it('tells the shapes of its results as far as they are known before a run', async () => {
+    const model = reducerModel({ semantics: 'safe', opset: 17 });
+    const untold = model.graph.outputs.map(({ name, type }) => ({ name, type: { dataType: type!.dataType } }));
+    const session = await openModel({ ...model, graph: { ...model.graph, outputs: untold } }, 1, 'fused');
+    const [reduced, weight, target, position] = session.outputs.map(({ type }) => type?.dims);
+    const kept = reduced?.[1];
+    expect(kept).toMatch(/^pumer_\d+_kept$/);
+    expect([reduced, weight, target, position]).toEqual([
+      ['batch', kept, 'width'],
+      ['batch', kept],
+      ['batch', 'n'],
+      ['batch', kept],
+    ]);
+    await session.release();
+  });
+
   describe('malformed calls', () => {
     /** The reducer's model with inputs of any shape, so that the kernel is the one who looks. */
     const anyShape = (semantics: Semantics, looks: 'attention' | 'queries') => {

@@ -65,12 +65,15 @@ describe('npm pack, installed elsewhere', () => {
     if (project !== '') rmSync(project, { recursive: true, force: true });
   });
 
-  const kernelSource = /^kernels\/([a-z]+\/([a-z]+\/)?[a-z_0-9-]+\.(cpp|cu|cuh|h)|([a-z]+\/)?CMakeLists\.txt)$/;
+  const kernelSource =
+    /^kernels\/([a-z]+\/([a-z]+\/)?[a-z_0-9-]+\.(cpp|cu|cuh|h|sh)|([a-z]+\/)?CMakeLists\.txt|README\.md)$/;
 
   test('holds the program, its types, the pages, the licence and the sources of the kernels, and nothing else', () => {
     const odd = packed.filter(
       (path) =>
-        !/^dist\/(src|passes)\/.+\.(js|d\.ts)$|^docs\/[a-z-]+\.md$|^(package\.json|README\.md|LICENSE)$/.test(path) &&
+        !/^dist\/(src|passes)\/.+\.(js|d\.ts)$|^docs\/[a-z-]+\.(md|py)$|^(package\.json|README\.md|LICENSE)$/.test(
+          path,
+        ) &&
         !kernelSource.test(path) &&
         path !== 'scripts/build-kernels.mjs',
     );

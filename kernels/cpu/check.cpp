@@ -34,7 +34,8 @@ const char* pumer_token_reduce_check(const pumer_token_reduce* call, char* messa
     if (size < 0) return say("a size is negative (%lld)", static_cast<ll>(size));
   if (c.tokens_in > 0x3FFFFFFF) return say("%lld tokens are more than 2^30", static_cast<ll>(c.tokens_in));
   const ll n = c.tokens_in, keep = c.keep, merge = c.merge;
-  if (keep < 0 || keep > n || (keep == 0 && n > 0)) return say("keep is %lld, not between 1 and the %lld tokens", keep, n);
+  if (keep < 0 || keep > n || (keep == 0 && n > 0))
+    return say("keep is %lld, not between 1 and the %lld tokens", keep, n);
   if (merge < 0) return say("merge is negative (%lld)", merge);
   const bool safe = c.semantics == PUMER_SAFE;
   const ll spare = safe ? keep - c.protected_count : keep;

@@ -353,6 +353,7 @@ void mean(int type, const void* const* rows, const double* shares, int64_t count
 
 namespace pumer::cpu {
 
-extern const Level PUMER_LEVEL = {PUMER_LEVEL_NAME, looks_from_attention, looks_from_queries, unit_keys, match, dot, mean};
+extern const Level PUMER_LEVEL = {PUMER_LEVEL_NAME, looks_from_attention, looks_from_queries, unit_keys,
+                                  match,            dot,                  mean};
 
 }  // namespace pumer::cpu

@@ -28,7 +28,7 @@ struct Plan {
 /* How many candidates a call has. */
 int64_t candidate_count(const pumer_token_reduce& call);
 
-/* Marks the protected tokens. False where all others are candidates in the order they have: nobody looks at saliency. */
+/* Marks the protected tokens. False where all others are candidates, in their order: saliency decides nothing. */
 bool begin(const pumer_token_reduce& call, Plan& plan);
 
 /* Fills candidates from saliencies [n]; null where `begin` said that they are not looked at. */

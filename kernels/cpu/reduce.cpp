@@ -16,7 +16,7 @@ namespace {
 constexpr int64_t kMostParts = 64;        // rows in flight
 constexpr int64_t kMostScratch = 64 << 20;  // bytes, where that leaves at least one row
 constexpr int64_t kPieces = 8;            // of a row that is cut up
-constexpr int64_t kWorthCutting = 1 << 21;  // elements touched by a row: about 0.2 ms
+constexpr int64_t kWorthCutting = 1 << 20;  // elements touched by a row: about 0.15 ms, which waking threads is worth
 constexpr float kLowest = -3.4028234663852886e38f;
 
 /* Hands out aligned pieces of one block; with a null base it only counts. */
@@ -97,7 +97,7 @@ Sharing sharing_of(const pumer_token_reduce& call) {
   const int64_t touched = call.heads * call.rows * call.tokens_in + 2 * call.tokens_in * call.width +
                           candidate_count(call) * candidate_count(call) / 16 * call.metric_width;
   Sharing sharing{};
-  sharing.pieces = call.batch < kPieces && touched > kWorthCutting / kPieces ? kPieces : 1;
+  sharing.pieces = call.batch < kPieces && touched > kWorthCutting ? kPieces : 1;
   Block counted(nullptr);
   row_in(call, sharing.pieces, counted);
   sharing.bytes = counted.used();
@@ -221,7 +221,8 @@ class Work {
         shares[count++] = safe ? w : 1.0;
       }
       const double total = safe ? own + added : static_cast<double>(count);
-      if (safe ? added > 0 : count > 1) level_.mean(call_.type, group, shares, count, total, call_.width, out + j * bytes);
+      if (safe ? added > 0 : count > 1)
+        level_.mean(call_.type, group, shares, count, total, call_.width, out + j * bytes);
       else if (bytes > 0) memcpy(out + j * bytes, group[0], static_cast<size_t>(bytes));
       if (call_.weight_out != nullptr)
         call_.weight_out[row.b * kept + j] = static_cast<float>(safe ? total : (own + added) / total);

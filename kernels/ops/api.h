@@ -1,4 +1,4 @@
-/* ONNX Runtime's table with types: the few functions a custom op calls, and statuses as errors that are not exceptions. */
+/* The few functions of ONNX Runtime's table that a custom op calls, with types. Failures are statuses, not exceptions. */
 #ifndef PUMER_OPS_API_H
 #define PUMER_OPS_API_H
 

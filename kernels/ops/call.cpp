@@ -56,7 +56,8 @@ class Reader {
 
   int type(size_t index) {
     const int found = float_type(inputs_[index].type);
-    if (!faulty_ && found < 0) fail("input %s has element type %d, which is no float", names_[index], inputs_[index].type);
+    if (!faulty_ && found < 0)
+      fail("input %s has element type %d, which is no float", names_[index], inputs_[index].type);
     return found;
   }
 

@@ -91,7 +91,8 @@ OrtStatus* PUMER_ORT_CALL compute(void* data, OrtKernelContext* context) {
 
   size_t given = 0;
   const auto* kernel_context = static_cast<const OrtKernelContext*>(context);
-  if (auto* failed = call<OrtStatus*>(api.table(), ORT_KernelContext_GetInputCount, kernel_context, &given)) return failed;
+  if (auto* failed = call<OrtStatus*>(api.table(), ORT_KernelContext_GetInputCount, kernel_context, &given))
+    return failed;
   if (given != input_count(op.looks)) {
     snprintf(message, sizeof message, "a call of %s has %zu inputs instead of %zu", op.GetName(&op), given,
              input_count(op.looks));
@@ -142,7 +143,8 @@ OrtStatus* tell_shape(const OrtApi* table, OrtShapeInferContext* context, size_t
     status = call<OrtStatus*>(table, ORT_SetSymbolicDimensions, info, static_cast<const char**>(names), rank);
   }
   const auto* told = static_cast<const OrtTensorTypeAndShapeInfo*>(info);
-  if (status == nullptr) status = call<OrtStatus*>(table, ORT_ShapeInferContext_SetOutputTypeShape, context, index, told);
+  if (status == nullptr)
+    status = call<OrtStatus*>(table, ORT_ShapeInferContext_SetOutputTypeShape, context, index, told);
   call<void>(table, ORT_ReleaseTensorTypeAndShapeInfo, info);
   return status;
 }

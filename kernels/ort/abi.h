@@ -64,7 +64,6 @@ enum OrtOnnxType { ORT_TYPE_UNKNOWN = 0, ORT_TYPE_TENSOR = 1 };
 enum OrtMemType { ORT_MEM_CPU_INPUT = -2, ORT_MEM_CPU_OUTPUT = -1, ORT_MEM_DEFAULT = 0 };
 enum OrtAllocatorType { ORT_DEVICE_ALLOCATOR = 0, ORT_ARENA_ALLOCATOR = 1 };
 enum OrtCharacteristic { ORT_REQUIRED = 0, ORT_OPTIONAL = 1, ORT_VARIADIC = 2 };
-enum OrtOpAttrType { ORT_ATTR_INT = 1, ORT_ATTR_INTS = 2, ORT_ATTR_FLOAT = 3, ORT_ATTR_FLOATS = 4, ORT_ATTR_STRING = 5 };
 enum OrtLogLevel { ORT_LOG_WARNING = 2, ORT_LOG_FATAL = 4 };
 
 /* Slots of OrtApi. */

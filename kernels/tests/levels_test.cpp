@@ -72,7 +72,9 @@ Bytes elements(int type, int64_t count, Random& random, bool exact) {
 
 std::vector<float> floats(int64_t count, Random& random, bool exact, float low) {
   std::vector<float> values(static_cast<size_t>(count));
-  for (auto& v : values) v = exact ? static_cast<float>(random.between(static_cast<int64_t>(low), 3)) : static_cast<float>(fabs(random.normal())) + low;
+  for (auto& v : values)
+    v = exact ? static_cast<float>(random.between(static_cast<int64_t>(low), 3))
+              : static_cast<float>(fabs(random.normal())) + low;
   return values;
 }
 
@@ -217,7 +219,8 @@ void check_laws(const Case& made, const Result& result) {
       for (int64_t j = 0; j < kept; j++) expect(target[position[j]] == j, "survivors stand at their place", made.name);
       if (c.semantics == PUMER_SAFE) {
         expect(fabs(before - after) <= 1e-5 * (1 + before), "sizes add up", made.name);
-        for (const int64_t p : distinct) expect(target[p] >= 0 && position[target[p]] == p, "protected stay", made.name);
+        for (const int64_t p : distinct)
+          expect(target[p] >= 0 && position[target[p]] == p, "protected stay", made.name);
       }
     }
   }

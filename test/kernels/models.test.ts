@@ -119,12 +119,15 @@ describeKernels('compiled models on the kernels', () => {
       expect([...kernelNodes].sort()).toEqual(reducers.map(({ op }) => op).sort());
       expect(bodyNodes).toEqual([]);
 
+      let compared = 0;
       for (const node of reducers) {
         const [input, ran] = replayed(node, fused, semantics);
         const bound = 2 * (3 * input.metric[0]![0]!.length + 8) * 2 ** -24;
-        expectNearly(ran, input, node.name, Math.max(bound, node.op === 'TokenReduce' ? 0 : 2e-5));
+        compared += expectNearly(ran, input, node.name, Math.max(bound, node.op === 'TokenReduce' ? 0 : 2e-5));
       }
 
+      // Keys of METER are nearly parallel, so most of its rows hold a near tie.
+      expect(compared, 'rows without a near tie').toBeGreaterThanOrEqual((2 * reducers.length) / 3);
       const agree = reducers.every(({ outputs }) =>
         [2, 3].every((at) => String(fused.get(outputs[at]!)!.data) === String(portable.get(outputs[at]!)!.data)),
       );

@@ -1,21 +1,18 @@
 #!/usr/bin/env node
 /**
  * The program: arguments in, text and an exit code out. The only file that touches the process; what to do is decided
- * in flags.ts, compile-file.ts and inspect.ts, how it is worded in the messages files and reports.
+ * in flags/, compile-file.ts and inspect.ts, how it is worded in the messages files and reports.
  */
 import { checkInputNames, compileFile } from './compile-file.ts';
 import { crashReport } from './crash.ts';
 import { CompileError, type Diagnostic } from './diagnostics/diagnostic.ts';
 import { diagnosticText, inFile } from './diagnostics/render.ts';
 import { colourStyle, plainStyle, type Style } from './diagnostics/style.ts';
-import {
-  parseCommandLine,
-  UsageError,
-  wantsJson,
-  type CompileRequest,
-  type Display,
-  type InspectRequest,
-} from './flags.ts';
+import { parseCommandLine, wantsJson } from './flags/command-line.ts';
+import type { CompileRequest } from './flags/compile.ts';
+import type { InspectRequest } from './flags/inspect.ts';
+import type { Display } from './flags/read.ts';
+import { UsageError } from './flags/usage-error.ts';
 import { inspectModel } from './inspect.ts';
 import { readModel } from './onnx/read.ts';
 import { inspectionText } from './report/inspection.ts';

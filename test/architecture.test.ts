@@ -18,8 +18,9 @@ const LAYERS: readonly (readonly string[])[] = [
   ['src/onnx', 'src/match'],
   ['src/analysis', 'src/rewrite'],
   ['src/reduction', 'src/runtime'],
+  ['src/samples', 'src/metrics', 'src/timing'],
   ['passes', 'src/report', 'src/validate', 'src/calibrate'],
-  ['src'], // the application: files directly in src/, and nothing else imports passes/
+  ['src'], // the application: files directly in src/ and src/flags, and nothing else imports passes/
   ['src/cli.ts'],
 ];
 
@@ -37,7 +38,8 @@ interface Unit {
 function unitOf(path: string): string | undefined {
   if (path === 'src/cli.ts') return path;
   const parts = path.split('/');
-  const folder = parts[0] === 'passes' ? 'passes' : parts.length === 2 ? 'src' : `${parts[0]}/${parts[1]}`;
+  const folder =
+    parts[0] === 'passes' ? 'passes' : parts.length === 2 || parts[1] === 'flags' ? 'src' : `${parts[0]}/${parts[1]}`;
   return LAYERS.flat().includes(folder) ? folder : undefined;
 }
 

@@ -1,7 +1,9 @@
 /** The command line as data: every flag, every way to get one wrong. No process is started here. */
 import { describe, expect, test } from 'vitest';
 import type { Diagnostic } from '../../src/diagnostics/diagnostic.ts';
-import { parseCommandLine, UsageError, type CompileRequest } from '../../src/flags.ts';
+import { parseCommandLine } from '../../src/flags/command-line.ts';
+import type { CompileRequest } from '../../src/flags/compile.ts';
+import { UsageError } from '../../src/flags/usage-error.ts';
 import { toolVersion } from '../../src/version.ts';
 
 const parse = (line: string): ReturnType<typeof parseCommandLine> =>

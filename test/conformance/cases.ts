@@ -5,7 +5,8 @@
  */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { basename, join, relative } from 'node:path';
-import { parseCommandLine, type CompileRequest } from '../../src/flags.ts';
+import { parseCommandLine } from '../../src/flags/command-line.ts';
+import type { CompileRequest } from '../../src/flags/compile.ts';
 import type { CompileOptions } from '../../src/index.ts';
 import { readNpz, tensorOf } from '../../src/runtime/npz.ts';
 import type { TensorData } from '../../src/runtime/tensor-data.ts';

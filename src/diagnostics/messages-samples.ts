@@ -68,11 +68,25 @@ export const labelsUnusable = (file: string, reason: string): Diagnostic =>
 
 // Metrics.
 
-export const metricNeedsClasses = (metric: string, output: string, dims: readonly (number | string | null)[]) =>
+export const metricNeedsClasses = (
+  metric: string,
+  output: string,
+  dims: readonly (number | string | null)[],
+): Diagnostic =>
   error(
     'metric-needs-classes',
     `${metric} compares answers, and output "${output}" ${sized(dims)} has no classes along its last axis`,
     { at: { value: output }, fix: 'name another output, or use the metric cosine' },
+  );
+
+export const metricNeedsRows = (metric: string, output: string, dims: readonly number[], rows: number): Diagnostic =>
+  error(
+    'metric-needs-rows',
+    `${metric} scores each sample, and output "${output}" ${sized(dims)} of ${rows} samples has no row for each`,
+    {
+      at: { value: output },
+      fix: 'name another output',
+    },
   );
 
 export const metricOutputUnclear = (outputs: readonly string[]): Diagnostic =>

@@ -19,7 +19,7 @@ import { inspectionText } from './report/inspection.ts';
 import { compileTable } from './report/table.ts';
 import { toolVersion } from './version.ts';
 
-const EXIT = { done: 0, refused: 1, usage: 2, bug: 70 } as const;
+const EXIT = { done: 0, refused: 1, usage: 2, bug: 70, interrupted: 130, terminated: 143 } as const;
 
 const { stdout, stderr, env } = process;
 const words = process.argv.slice(2);
@@ -121,13 +121,16 @@ const main = async (): Promise<number> => {
   }
 };
 
+/** Set by commands that end by themselves when interrupted, with what they have so far; a second signal ends them. */
+let endsByItself = false;
 for (const [signal, code] of [
-  ['SIGINT', 130],
-  ['SIGTERM', 143],
+  ['SIGINT', EXIT.interrupted],
+  ['SIGTERM', EXIT.terminated],
 ] as const)
-  process.once(signal, () => {
+  process.on(signal, () => {
+    const again = interruption.signal.aborted;
     interruption.abort();
-    process.exit(code);
+    if (!endsByItself || again) process.exit(code);
   });
 // A reader that has had enough (`| head`) is no failure.
 stdout.on('error', (error: NodeJS.ErrnoException) => {

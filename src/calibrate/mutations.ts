@@ -98,10 +98,7 @@ const swap = (sites: Sites, { random, step }: MutationContext): Sites => {
   const toMerge = site.merge === 0 || (site.prune > 0 && random.next() < 0.5);
   const most = toMerge ? site.prune : site.merge;
   const by = Math.min(step * (1 + random.below(4)), most) * (toMerge ? 1 : -1);
-  return [
-    ...sites.filter((s) => s.layer !== site.layer),
-    { ...site, prune: site.prune - by, merge: site.merge + by },
-  ];
+  return [...sites.filter((s) => s.layer !== site.layer), { ...site, prune: site.prune - by, merge: site.merge + by }];
 };
 
 /** All ratios by one factor: along the front. */

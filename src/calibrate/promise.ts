@@ -73,8 +73,7 @@ const teller = (
 /** `count`: samples of the choosing half, on all of which a plan is judged in the end. */
 export const outlook = (summaries: readonly Summary[], budget: Budget, count: number): Outlook => {
   const metric = teller(summaries, 'metric');
-  if (!hasQualityLimit(budget))
-    return { lossOf: (s) => metric.of(s).mean, lossAtDistance: (d) => metric.at(d).mean };
+  if (!hasQualityLimit(budget)) return { lossOf: (s) => metric.of(s).mean, lossAtDistance: (d) => metric.at(d).mean };
   const disagreement = teller(summaries, 'disagreement');
   const limits = [
     ...(budget.maxDrop === undefined ? [] : [{ told: metric, limit: budget.maxDrop }]),

@@ -88,7 +88,12 @@ export interface SearchResult {
   readonly sensitivity: readonly Sensitivity[];
   readonly interrupted: boolean;
   /** `full`: plans tried on all samples; `broken`: plans whose losses were no numbers. */
-  readonly tried: { readonly plans: number; readonly full: number; readonly broken: number; readonly planSamples: number };
+  readonly tried: {
+    readonly plans: number;
+    readonly full: number;
+    readonly broken: number;
+    readonly planSamples: number;
+  };
   readonly state: SearchState;
 }
 

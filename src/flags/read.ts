@@ -57,6 +57,15 @@ export const wordOf = <T extends string>(
   return known;
 };
 
+/** A whole number from `least` on. */
+export const countOf = (flags: Flags, name: string, flag: string, least = 1): number | undefined => {
+  const text = textOf(flags, name);
+  if (text === undefined) return undefined;
+  if (!/^\d{1,9}$/.test(text) || Number(text) < least)
+    throw new UsageError(say.badFlagValue(flag, text, `a whole number from ${least} on`));
+  return Number(text);
+};
+
 export const layersOf = (flags: Flags): readonly number[] | undefined => {
   const text = textOf(flags, 'layers');
   if (text === undefined) return undefined;

@@ -1,0 +1,278 @@
+/**
+ * One model file and a folder of samples into a plan file: reads, calibrates, writes the plan whole or not at all. The
+ * state of the search lies beside the plan while it runs. Prints nothing.
+ */
+import { existsSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { basename, dirname } from 'node:path';
+import { calibrateModel, type Calibration, type CalibrationRequest } from './calibrate-model.ts';
+import { parseLatencyTable } from './calibrate/latency-table.ts';
+import type { LatencyTable } from './calibrate/latency-model.ts';
+import { printPlanFile } from './calibrate/plan-file.ts';
+import { parseSearchState, textHash, type SearchState } from './calibrate/search-state.ts';
+import { scoringOf } from './calibrate/session-evaluator.ts';
+import { openWorkshop, runtimeForCalibration } from './calibration-workshop.ts';
+import { checkInputNames } from './compile-file.ts';
+import { CompileError, type Diagnostic } from './diagnostics/diagnostic.ts';
+import * as say from './diagnostics/messages-calibrate.ts';
+import * as sayCli from './diagnostics/messages-cli.ts';
+import * as sayFiles from './diagnostics/messages-onnx.ts';
+import type { CalibrateFlags } from './flags/calibrate.ts';
+import { UsageError } from './flags/usage-error.ts';
+import type { Model } from './graph/model.ts';
+import { metricNamed } from './metrics/built-in.ts';
+import { readModel } from './onnx/read.ts';
+import type { CompileOptions } from './options.ts';
+import type { Semantics } from './reduction/plan.ts';
+import { controlWins, missedText, type CalibrationReport } from './report/calibration.ts';
+import { readSamples } from './samples/read-samples.ts';
+import { isFileError, statIfAny } from './support/files.ts';
+import { stageBeside } from './support/staging.ts';
+
+/** What a calibration is asked for, as flags give it. */
+export interface CalibrateFileRequest extends CalibrateFlags {
+  readonly input: string;
+  readonly data: string;
+  readonly semantics: Semantics;
+  readonly layers?: readonly number[];
+  readonly options: Pick<CompileOptions, 'textInput' | 'imageInput' | 'lanes' | 'saliency' | 'outputs'>;
+  /** A file with times measured before. */
+  readonly latencyTable?: string;
+  /** Where the state of the search is kept; none where absent. */
+  readonly stateFile?: string;
+  readonly resume: boolean;
+}
+
+export interface CalibrateWatch {
+  readonly progress: (step: string) => void;
+  readonly signal: AbortSignal;
+  /** Version of Node. */
+  readonly node: string;
+}
+
+export interface CalibrateFileResult {
+  readonly calibration: Calibration;
+  readonly report: CalibrationReport;
+  readonly diagnostics: readonly Diagnostic[];
+}
+
+const textOf = (file: string, refuse: (reason: string) => Diagnostic): string => {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch (error) {
+    if (!isFileError(error)) throw error;
+    throw new CompileError(refuse(error.code === 'ENOENT' ? 'it does not exist' : error.message));
+  }
+};
+
+/** A table alone, or the plan it was written with. */
+const readLatencyTable = (file: string): LatencyTable => {
+  const refuse = (reason: string): Diagnostic => say.latencyTableUnreadable(file, reason);
+  const text = textOf(file, refuse);
+  let inPlan: unknown;
+  try {
+    inPlan = (JSON.parse(text) as { latency?: unknown } | null)?.latency;
+  } catch {
+    inPlan = undefined;
+  }
+  const table = parseLatencyTable(inPlan === undefined ? text : JSON.stringify(inPlan));
+  if (typeof table === 'string') throw new CompileError(refuse(table));
+  return table;
+};
+
+const readState = (file: string): SearchState => {
+  const refuse = (reason: string): Diagnostic => say.stateUnreadable(file, reason);
+  const state = parseSearchState(textOf(file, refuse));
+  if (typeof state === 'string') throw new CompileError(refuse(state));
+  const table = parseLatencyTable(JSON.stringify(state.latency));
+  if (typeof table === 'string') throw new CompileError(refuse(`latency: ${table}`));
+  return { ...state, latency: table };
+};
+
+/** Written aside and renamed: a state is whole or the one before. */
+const replaceFile = (file: string, text: string): void => {
+  const staging = stageBeside(file);
+  try {
+    staging.write(text);
+    staging.place([basename(file)]);
+  } finally {
+    staging.discard();
+  }
+};
+
+/** Sizes and times of files tell models and data apart well enough to refuse a state of others. */
+const fingerprint = (path: string): string => {
+  const { size, mtimeMs } = statSync(path);
+  return textHash(`${size} ${mtimeMs}`);
+};
+
+const budgetText = ({
+  maxDrop,
+  minAgreement,
+  minSpeedup,
+  maxLatencyMs,
+}: CalibrateFlags['budget']): CalibrationReport['budget'] => ({
+  ...(maxDrop !== undefined && { 'max-drop': maxDrop }),
+  ...(minAgreement !== undefined && { 'min-agreement': minAgreement }),
+  ...(minSpeedup !== undefined && { 'min-speedup': minSpeedup }),
+  ...(maxLatencyMs !== undefined && { 'max-latency-ms': maxLatencyMs }),
+});
+
+const reportOf = (
+  { input, data, budget, effort, seed }: CalibrateFileRequest,
+  found: Calibration,
+  metric: string,
+  labelled: boolean,
+): CalibrationReport => {
+  const { latency, result, candidate, plan, halves, seconds } = found;
+  const { table } = latency;
+  const { sites } = candidate.costOf(plan, table);
+  return {
+    model: input,
+    data,
+    samples: { choosing: halves.choosing.length, judging: halves.judging.length, labelled },
+    metric,
+    unreduced: metric === 'accuracy' ? found.unreduced : null,
+    budget: budgetText(budget),
+    missed: found.missed,
+    interrupted: result.interrupted,
+    sites: plan.sites.flatMap(({ layer, prune, merge, mergeText }) => {
+      const tokens = sites.find((s) => s.layer === layer);
+      return tokens === undefined ? [] : [{ layer, prune, merge, mergeText, image: tokens.image, text: tokens.text }];
+    }),
+    chosen: found.chosen,
+    front: found.front,
+    uncalibrated: found.uncalibrated,
+    controls: found.controls,
+    latency: {
+      machine: table.machine,
+      threads: table.threads,
+      batch: table.batch,
+      timedPlans: table.timed.length,
+      error: latency.leftOut,
+    },
+    search: {
+      effort,
+      seed,
+      plans: result.tried.plans,
+      evaluations: result.tried.planSamples,
+      evaluationsPerMinute: (60 * result.tried.planSamples) / Math.max(seconds.search, 1e-3),
+    },
+    seconds,
+  };
+};
+
+/**
+ * Throws a UsageError, CompileErrors of model, data, state and table; a budget that is not kept is no error here but
+ * `report.missed`.
+ */
+export const calibrateFile = async (
+  request: CalibrateFileRequest,
+  { progress, signal, node }: CalibrateWatch,
+): Promise<CalibrateFileResult> => {
+  progress(`reading ${request.input}`);
+  const model = readModel(request.input);
+  checkInputNames(model, request.options);
+  return calibrateOn(model, request, { progress, signal, node });
+};
+
+/** The same for a model that was read already. */
+export const calibrateOn = async (
+  model: Model,
+  request: CalibrateFileRequest,
+  { progress, signal, node }: CalibrateWatch,
+): Promise<CalibrateFileResult> => {
+  const table = request.latencyTable === undefined ? undefined : readLatencyTable(request.latencyTable);
+  const { stateFile } = request;
+  const state = request.resume && stateFile !== undefined && existsSync(stateFile) ? readState(stateFile) : undefined;
+  progress(`reading ${request.data}`);
+  const samples = await readSamples(request.data, model, {
+    signal,
+    progress,
+    ...(request.limit !== undefined && { limit: request.limit }),
+  });
+  const named = request.metric ?? (samples.labelled ? 'accuracy' : 'top1');
+  if (named === 'accuracy' && !samples.labelled) throw new CompileError(say.labelsNeeded(request.data));
+  const metric = metricNamed(named, model, request.outputName === undefined ? {} : { output: request.outputName });
+  const runtime = await runtimeForCalibration();
+  const shop = openWorkshop({
+    model,
+    original: request.input,
+    runtime,
+    node,
+    options: request.options,
+    ...(request.threads !== undefined && { threads: request.threads }),
+  });
+  try {
+    const calibrationRequest: CalibrationRequest = {
+      semantics: request.semantics,
+      ...(request.layers !== undefined && { layers: request.layers }),
+      budget: request.budget,
+      scoring: scoringOf(model, metric, request.outputName),
+      effort: request.effort,
+      seed: request.seed,
+      batch: request.batch,
+      ...(table !== undefined && { latencyTable: table }),
+      ...(state !== undefined && { state }),
+      facts: { model: fingerprint(request.input), data: fingerprint(request.data) },
+    };
+    const found = await calibrateModel(shop, samples, calibrationRequest, {
+      progress,
+      signal,
+      searching: ({ done, total, best, secondsLeft }) =>
+        progress(say.searching(done / total, say.bestSoFar(1 / best.ratio, best.drop.mean), secondsLeft)),
+      ...(stateFile !== undefined && {
+        keep: (kept: SearchState) => replaceFile(stateFile, `${JSON.stringify(kept)}\n`),
+      }),
+    });
+    const report = reportOf(request, found, metric.name, samples.labelled);
+    const wins = report.controls.filter(controlWins).map((c) => c.control);
+    return { calibration: found, report, diagnostics: wins.length === 0 ? [] : [say.controlsWin(wins)] };
+  } finally {
+    shop.close();
+  }
+};
+
+/** Writes the plan beside nothing of its own; removes the state of a search that came to its end. */
+export const writePlanFile = (output: string, { calibration, report }: CalibrateFileResult): void => {
+  try {
+    replaceFile(output, printPlanFile(calibration.plan, report, calibration.latency.table));
+  } catch (error) {
+    if (isFileError(error)) throw new CompileError(sayFiles.outputNotWritten(output, error.message), { cause: error });
+    throw error;
+  }
+};
+
+export const stateFileOf = (output: string): string => `${output}.state`;
+
+/** Refuses a place where no plan can be written, before hours are spent. */
+export const checkPlanPlace = (output: string, input: string): void => {
+  const folder = dirname(output);
+  if (statIfAny(folder)?.isDirectory() !== true) throw new UsageError(sayCli.outputFolderMissing(output, folder));
+  const there = statIfAny(output);
+  if (there !== undefined && !there.isFile()) throw new CompileError(sayFiles.outputNotFile(output));
+  if (output === input) throw new CompileError(sayFiles.outputIsInput(output, input));
+};
+
+/** Calibrates and writes the plan; what is not kept of the budget is an error that names the plan. */
+export const calibrateToFile = async (
+  request: CalibrateFileRequest & { readonly output: string },
+  watch: CalibrateWatch,
+): Promise<CalibrateFileResult> => {
+  checkPlanPlace(request.output, request.input);
+  const stateFile = stateFileOf(request.output);
+  const found = await calibrateFile({ ...request, stateFile }, watch);
+  writePlanFile(request.output, found);
+  if (found.report.interrupted)
+    return {
+      ...found,
+      diagnostics: [...found.diagnostics, say.calibrationInterrupted(request.output, stateFile)],
+    };
+  rmSync(stateFile, { force: true });
+  const { missed } = found.report;
+  return missed.length === 0
+    ? found
+    : {
+        ...found,
+        diagnostics: [...found.diagnostics, say.budgetNotKept(missedText(missed), request.output)],
+      };
+};

@@ -1,0 +1,266 @@
+/**
+ * A calibration from model and samples to a plan and its figures: times a few plans, searches on one half of the
+ * samples, judges on the other, tries controls. Reads no plan and writes none: calibrate-file.ts does.
+ */
+import type { Budget, MissedLimit } from './calibrate/budget.ts';
+import type { Losses } from './calibrate/evaluator.ts';
+import { splitHalves, type Halves } from './calibrate/halves.ts';
+import { verdictOf } from './calibrate/judge.ts';
+import { latencyDesign, latencyTurns } from './calibrate/latency-design.ts';
+import { measureLatencies } from './calibrate/latency-measure.ts';
+import { fitLatencyModel, type LatencyModel, type LatencyTable, type TimedPlan } from './calibrate/latency-model.ts';
+import type { SearchState } from './calibrate/search-state.ts';
+import { search, type Effort, type SearchProgress, type SearchResult } from './calibrate/search.ts';
+import { evaluatorOf, referencesOf, type Scoring } from './calibrate/session-evaluator.ts';
+import type { CalibrationModel } from './calibration-model.ts';
+import type { Workshop } from './calibration-workshop.ts';
+import { tryControls } from './controls.ts';
+import { CompileError } from './diagnostics/diagnostic.ts';
+import * as say from './diagnostics/messages-calibrate.ts';
+import type { ReductionPlan, Semantics } from './reduction/plan.ts';
+import type { ControlFigures, HeldOut, PlanFigures } from './report/calibration.ts';
+import type { SampleSet } from './samples/sample-set.ts';
+
+/** Everything a calibration is asked for, defaults filled in. */
+export interface CalibrationRequest {
+  readonly semantics: Semantics;
+  readonly layers?: readonly number[];
+  readonly budget: Budget;
+  readonly scoring: Scoring;
+  readonly effort: Effort;
+  readonly seed: number;
+  /** Rows of the runs that are timed. */
+  readonly batch: number;
+  /** Times measured before. */
+  readonly latencyTable?: LatencyTable;
+  /** Of an interrupted search. */
+  readonly state?: SearchState;
+  /** Names model and data in a state: of others it is refused. */
+  readonly facts: Readonly<Record<string, string | number>>;
+}
+
+export interface CalibrationWatch {
+  readonly progress: (step: string) => void;
+  readonly searching?: (progress: SearchProgress) => void;
+  /** A state to go on from, after every plan tried on all samples. */
+  readonly keep?: (state: SearchState) => void;
+  /** Aborted: the search ends with what it has; before and behind it the calibration rejects. */
+  readonly signal: AbortSignal;
+}
+
+export interface Calibration {
+  readonly plan: ReductionPlan;
+  readonly candidate: CalibrationModel;
+  readonly latency: LatencyModel;
+  readonly result: SearchResult;
+  readonly halves: Halves;
+  readonly missed: readonly (MissedLimit & { readonly where: 'choosing' | 'judging' | 'measured' })[];
+  readonly chosen: PlanFigures;
+  readonly front: readonly PlanFigures[];
+  readonly uncalibrated: PlanFigures;
+  readonly controls: readonly ControlFigures[];
+  /** Mean of the metric's own score on the samples that judge. */
+  readonly unreduced: number;
+  readonly seconds: { readonly latency: number; readonly search: number; readonly judging: number };
+}
+
+/** Rows of one run while plans are evaluated. */
+const EVALUATED_ROWS = 50;
+
+const latencyTable = async (
+  shop: Workshop,
+  candidate: CalibrationModel,
+  samples: SampleSet,
+  halves: Halves,
+  request: CalibrationRequest,
+  { progress, signal }: CalibrationWatch,
+): Promise<LatencyTable> => {
+  const { batch, effort } = request;
+  const [timedBatch] = samples.batches(halves.choosing, batch);
+  if (timedBatch === undefined) throw new CompileError(say.tooFewSamples(samples.count));
+  const sizes = candidate.sizesOf(timedBatch.feeds);
+  const plans = latencyDesign(candidate, sizes, effort);
+  const timed: readonly TimedPlan[] = await measureLatencies(
+    {
+      plans,
+      original: shop.original,
+      compilePlan: (plan) => shop.compiled(plan),
+      discard: shop.discard,
+      open: (model) => shop.open(model),
+      feeds: timedBatch.feeds,
+      turns: latencyTurns(effort),
+    },
+    { progress: (done, count) => progress(say.timing(done, count)), signal },
+  );
+  return {
+    schema_version: 1,
+    machine: shop.machine,
+    threads: shop.threads ?? null,
+    batch: timedBatch.samples.length,
+    ...sizes,
+    timed,
+  };
+};
+
+/** A limit on quality that the half that judges does not confirm. */
+const unconfirmed = (budget: Budget, { drop, agreement }: HeldOut): Calibration['missed'] => [
+  ...(budget.maxDrop !== undefined && drop.mean > budget.maxDrop
+    ? [{ limit: 'max-drop', wanted: budget.maxDrop, found: drop.mean, where: 'judging' } as const]
+    : []),
+  ...(budget.minAgreement !== undefined && agreement.mean < budget.minAgreement
+    ? [{ limit: 'min-agreement', wanted: budget.minAgreement, found: agreement.mean, where: 'judging' } as const]
+    : []),
+];
+
+const slow = (budget: Budget, measured: NonNullable<PlanFigures['measured']>): Calibration['missed'] => [
+  // The upper quartile: a limit is missed where it is, not where the clock was unlucky.
+  ...(budget.minSpeedup !== undefined && measured.speedup.high < budget.minSpeedup
+    ? [{ limit: 'min-speedup', wanted: budget.minSpeedup, found: measured.speedup.median, where: 'measured' } as const]
+    : []),
+  ...(budget.maxLatencyMs !== undefined && measured.compiled.low > budget.maxLatencyMs
+    ? [
+        {
+          limit: 'max-latency-ms',
+          wanted: budget.maxLatencyMs,
+          found: measured.compiled.median,
+          where: 'measured',
+        } as const,
+      ]
+    : []),
+];
+
+const measuredPlan = async (
+  shop: Workshop,
+  plan: ReductionPlan,
+  samples: SampleSet,
+  halves: Halves,
+  request: CalibrationRequest,
+  signal: AbortSignal,
+): Promise<NonNullable<PlanFigures['measured']> | undefined> => {
+  const [batch] = samples.batches(halves.judging, request.batch);
+  if (batch === undefined || plan.sites.length === 0) return undefined;
+  const [timed] = await measureLatencies(
+    {
+      plans: [plan],
+      original: shop.original,
+      compilePlan: (p) => shop.compiled(p),
+      discard: shop.discard,
+      open: (model) => shop.open(model),
+      feeds: batch.feeds,
+      turns: { ...latencyTurns(request.effort), seconds: 15 },
+    },
+    { signal },
+  );
+  if (timed === undefined) return undefined;
+  const { median, low, high } = timed.ratio;
+  return {
+    original: timed.original,
+    compiled: timed.compiled,
+    speedup: { median: 1 / median, low: 1 / high, high: 1 / low },
+  };
+};
+
+/** Splits, times, searches, judges. Throws CompileError too-few-samples and what its parts throw. */
+export const calibrateModel = async (
+  shop: Workshop,
+  samples: SampleSet,
+  request: CalibrationRequest,
+  watch: CalibrationWatch,
+): Promise<Calibration> => {
+  const { progress, signal } = watch;
+  const { budget, scoring, effort, seed, semantics } = request;
+  if (samples.count < 2) throw new CompileError(say.tooFewSamples(samples.count));
+  const halves = splitHalves(samples.count, seed);
+  progress(say.preparing());
+  const candidate = shop.calibrationModel(request);
+  const started = performance.now();
+  const table =
+    request.state?.latency ??
+    request.latencyTable ??
+    (await latencyTable(shop, candidate, samples, halves, request, watch));
+  const sizes = { image: table.image, text: table.text };
+  const latency = fitLatencyModel(table, candidate.costOf);
+  const timed = performance.now();
+
+  const original = await shop.open(shop.original);
+  const session = await shop.openCalibration(candidate);
+  try {
+    const references = referencesOf({ samples, scoring, rows: EVALUATED_ROWS, run: (feeds) => original.run(feeds) });
+    const evaluator = evaluatorOf(references, (plan, feeds) =>
+      session.run(new Map([...feeds, ...candidate.feedsFor(plan)])),
+    );
+    const result = await search({
+      sites: candidate.sites,
+      semantics,
+      depth: shop.depth,
+      evaluator,
+      latency,
+      cost: (plan) => candidate.costOf(plan, sizes),
+      choose: halves.choosing,
+      budget,
+      effort,
+      seed,
+      facts: { ...request.facts, metric: scoring.metric.name },
+      ...(request.state !== undefined && { state: request.state }),
+      ...(watch.keep !== undefined && { onState: watch.keep }),
+      ...(watch.searching !== undefined && { onProgress: watch.searching }),
+      now: () => performance.now(),
+      signal,
+    });
+    const searched = performance.now();
+    progress(say.judging());
+    const whole = candidate.costOf({ schema_version: 1, semantics, sites: [] }, sizes).multiplyAdds;
+    const figures = (plan: ReductionPlan, losses: Losses): PlanFigures => ({
+      plan,
+      ...verdictOf(losses),
+      multiplyAddsLeft: candidate.costOf(plan, sizes).multiplyAdds / whole,
+      predictedSpeedup: 1 / latency.predict(plan).ratio,
+    });
+    const judge = async (plan: ReductionPlan): Promise<PlanFigures> =>
+      figures(plan, await evaluator.losses(plan, halves.judging));
+    const { plan } = result.chosen;
+    // The chosen plan is judged as it will run: compiled, not by the calibration model.
+    const losses = await shop.lossesOf(plan, references, halves.judging);
+    const measured = await measuredPlan(shop, plan, samples, halves, request, new AbortController().signal);
+    const chosen = { ...figures(plan, losses), ...(measured !== undefined && { measured }) };
+    const front: PlanFigures[] = [];
+    for (const point of thinned(result)) front.push(await judge(point));
+    const uncalibrated = shop.defaultPlan(semantics);
+    const controls = await tryControls({ shop, candidate, plan, losses, references, halves, sizes, seed, progress });
+    return {
+      plan,
+      candidate,
+      latency,
+      result,
+      halves,
+      missed: [
+        ...result.missed.map((m) => ({ ...m, where: 'choosing' as const })),
+        ...unconfirmed(budget, chosen),
+        ...(measured === undefined ? [] : slow(budget, measured)),
+      ],
+      chosen,
+      front,
+      uncalibrated: figures(uncalibrated, await shop.lossesOf(uncalibrated, references, halves.judging)),
+      controls,
+      unreduced: await references.meanScore(halves.judging),
+      seconds: {
+        latency: (timed - started) / 1000,
+        search: (searched - timed) / 1000,
+        judging: (performance.now() - searched) / 1000,
+      },
+    };
+  } finally {
+    await session.release();
+    await original.release();
+  }
+};
+
+/** At most so many plans of a front are judged: each costs a pass over the half. */
+const MOST_JUDGED = 8;
+
+/** The front's plans but the chosen one, evenly thinned where they are many. */
+const thinned = ({ front, chosen }: SearchResult): readonly ReductionPlan[] => {
+  const others = front.map((p) => p.plan).filter((p) => p !== chosen.plan);
+  const step = Math.max(1, others.length / MOST_JUDGED);
+  return others.filter((_, i) => Math.floor(i / step) !== Math.floor((i - 1) / step)).slice(0, MOST_JUDGED);
+};

@@ -1,0 +1,108 @@
+/**
+ * The controls of a calibration: other ways to spend the work of a plan. Tokens chosen by chance or by strides, tokens
+ * averaged with their neighbours, and the unreduced model on smaller pictures. All are judged on the same samples.
+ */
+import type { LaneSizes } from './calibrate/candidate-model.ts';
+import type { Losses } from './calibrate/evaluator.ts';
+import type { Halves } from './calibrate/halves.ts';
+import { against, verdictOf } from './calibrate/judge.ts';
+import { evaluatorOf, type References } from './calibrate/session-evaluator.ts';
+import { openImages, shrunkFeeds, sizeAtShare } from './calibrate/smaller-images.ts';
+import type { CalibrationModel, Control } from './calibration-model.ts';
+import type { Workshop } from './calibration-workshop.ts';
+import { CompileError } from './diagnostics/diagnostic.ts';
+import * as say from './diagnostics/messages-calibrate.ts';
+import type { ReductionPlan } from './reduction/plan.ts';
+import type { ControlFigures, ControlName } from './report/calibration.ts';
+import { symbolsOf } from './samples/symbols.ts';
+
+export interface ControlRequest {
+  readonly shop: Workshop;
+  readonly candidate: CalibrationModel;
+  readonly plan: ReductionPlan;
+  /** Of the plan, on the samples that judge. */
+  readonly losses: Losses;
+  readonly references: References;
+  readonly halves: Halves;
+  readonly sizes: LaneSizes;
+  readonly seed: number;
+  readonly progress: (step: string) => void;
+}
+
+const otherTokens: readonly (readonly [ControlName, Control])[] = [
+  ['random pruning', 'random'],
+  ['strided pruning', 'strided'],
+  ['average pooling', 'pooling'],
+];
+
+const tryOtherTokens = async (
+  { shop, candidate, plan, losses, references, halves, sizes, seed }: ControlRequest,
+  control: ControlName,
+  choice: Control,
+): Promise<ControlFigures> => {
+  const layers = candidate.sites.map((s) => s.layer);
+  const model = shop.calibrationModel({ semantics: candidate.semantics, layers, control: choice });
+  const session = await shop.openCalibration(model);
+  try {
+    const evaluator = evaluatorOf(references, (p, feeds) =>
+      session.run(new Map([...feeds, ...model.feedsFor(p, { seed })])),
+    );
+    const found = await evaluator.losses(plan, halves.judging);
+    const none = { ...plan, sites: [] };
+    const left = model.costOf(plan, sizes).multiplyAdds / model.costOf(none, sizes).multiplyAdds;
+    return { control, ...verdictOf(found), multiplyAddsLeft: left, against: against(found, losses) };
+  } finally {
+    await session.release();
+  }
+};
+
+const trySmallerImages = async ({
+  shop,
+  candidate,
+  plan,
+  losses,
+  references,
+  halves,
+  sizes,
+}: ControlRequest): Promise<ControlFigures> => {
+  const control = 'smaller images';
+  const images = openImages(shop.model);
+  if ('why' in images) return { control, why: images.why };
+  const [batch] = references.samples.batches(halves.judging, 1);
+  const symbols = batch === undefined ? new Map<string, number>() : symbolsOf(shop.model, batch.feeds);
+  const share =
+    candidate.costOf(plan, sizes).multiplyAdds / candidate.costOf({ ...plan, sites: [] }, sizes).multiplyAdds;
+  const smaller = sizeAtShare(shop.model, images, symbols, share);
+  if (smaller === undefined) return { control, why: say.noSmallerPicture() };
+  const session = await shop.open(shop.original);
+  try {
+    const evaluator = evaluatorOf(references, (_, feeds) =>
+      session.run(shrunkFeeds(shop.model, images, feeds, smaller.size)),
+    );
+    const found = await evaluator.losses(plan, halves.judging);
+    return {
+      control,
+      ...verdictOf(found),
+      multiplyAddsLeft: smaller.share,
+      against: against(found, losses),
+    };
+  } catch (error) {
+    if (!(error instanceof CompileError)) throw error;
+    return { control, why: say.pictureSizeNotTaken(smaller.size.join(' x ')) };
+  } finally {
+    await session.release();
+  }
+};
+
+/** In a fixed order. A plan that removes nothing has no controls. */
+export const tryControls = async (request: ControlRequest): Promise<readonly ControlFigures[]> => {
+  if (request.plan.sites.length === 0) return [];
+  const found: ControlFigures[] = [];
+  for (const [name, choice] of otherTokens) {
+    request.progress(say.tryingControl(name));
+    found.push(await tryOtherTokens(request, name, choice));
+  }
+  request.progress(say.tryingControl('smaller images'));
+  found.push(await trySmallerImages(request));
+  return found;
+};

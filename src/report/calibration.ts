@@ -1,0 +1,197 @@
+/**
+ * The report of a calibration: what the chosen plan, its neighbours on the front, the default and the controls lose on
+ * the held-out half, what they cost, and how that was found. Figures first, then the same as a table for people.
+ */
+import type { Style } from '../diagnostics/style.ts';
+import { plainStyle } from '../diagnostics/style.ts';
+import type { ReductionPlan } from '../reduction/plan.ts';
+import { columns, shareText, timeText } from './columns.ts';
+
+/** A mean over samples with its 95 % interval. */
+export interface MeanFigure {
+  readonly mean: number;
+  readonly low: number;
+  readonly high: number;
+}
+
+/** A time or a ratio of times: the middle one and the quartiles. */
+export interface TimeFigure {
+  readonly median: number;
+  readonly low: number;
+  readonly high: number;
+}
+
+/** What is lost on the held-out half. */
+export interface HeldOut {
+  /** Of the metric: the unreduced model's score minus this one's, so that more is worse. */
+  readonly drop: MeanFigure;
+  /** Share of samples with the unreduced model's answer. */
+  readonly agreement: MeanFigure;
+}
+
+export interface PlanFigures extends HeldOut {
+  readonly plan: ReductionPlan;
+  /** Share of the multiply-adds left, the reducers' own left out. */
+  readonly multiplyAddsLeft: number;
+  readonly predictedSpeedup: number;
+  /** Compiled and timed in turns with the original; only for the chosen plan. */
+  readonly measured?: {
+    readonly original: TimeFigure;
+    readonly compiled: TimeFigure;
+    readonly speedup: TimeFigure;
+  };
+}
+
+export type ControlName = 'random pruning' | 'strided pruning' | 'average pooling' | 'smaller images';
+
+/** Another way to spend the same work. */
+export type ControlFigures =
+  | (HeldOut & {
+      readonly control: ControlName;
+      readonly multiplyAddsLeft: number;
+      /** Its drop minus the plan's, paired sample by sample: below 0 where the control loses less. */
+      readonly against: MeanFigure;
+      readonly why?: undefined;
+    })
+  | { readonly control: ControlName; readonly why: string };
+
+/** A limit of the budget that is not kept. */
+export interface Missed {
+  readonly limit: 'max-drop' | 'min-agreement' | 'min-speedup' | 'max-latency-ms';
+  readonly wanted: number;
+  readonly found: number;
+  /** Seen on the samples that choose, on those that judge, or on the clock. */
+  readonly where: 'choosing' | 'judging' | 'measured';
+}
+
+export interface CalibrationReport {
+  readonly model: string;
+  readonly data: string;
+  readonly samples: { readonly choosing: number; readonly judging: number; readonly labelled: boolean };
+  readonly metric: string;
+  /** Mean score of the unreduced model on the samples that judge; null where the metric compares with it. */
+  readonly unreduced: number | null;
+  readonly budget: Readonly<Partial<Record<Missed['limit'], number>>>;
+  readonly missed: readonly Missed[];
+  readonly interrupted: boolean;
+  /** Image tokens entering and leaving each site of the chosen plan. */
+  readonly sites: readonly {
+    readonly layer: number;
+    readonly prune: number;
+    readonly merge: number;
+    readonly mergeText: number;
+    readonly image: { readonly before: number; readonly after: number };
+    readonly text: { readonly before: number; readonly after: number };
+  }[];
+  readonly chosen: PlanFigures;
+  /** From the slowest to the fastest. */
+  readonly front: readonly PlanFigures[];
+  /** What compiling without a calibration does. */
+  readonly uncalibrated: PlanFigures;
+  readonly controls: readonly ControlFigures[];
+  readonly latency: {
+    readonly machine: string;
+    readonly threads: number | null;
+    readonly batch: number;
+    readonly timedPlans: number;
+    /** Error of predictions for plans left out of the fit, as shares: median and largest. */
+    readonly error: { readonly median: number; readonly largest: number };
+  };
+  readonly search: {
+    readonly effort: string;
+    readonly seed: number;
+    readonly plans: number;
+    /** Runs of one sample under one plan. */
+    readonly evaluations: number;
+    readonly evaluationsPerMinute: number;
+  };
+  readonly seconds: Readonly<Record<'latency' | 'search' | 'judging', number>>;
+}
+
+const decimal = (value: number, digits = 4): string => value.toFixed(digits);
+const meanText = ({ mean, low, high }: MeanFigure): string => `${decimal(mean)} (${decimal(low)} to ${decimal(high)})`;
+const speedText = (speedup: number): string => `${speedup.toFixed(2)}x`;
+
+/** Whether the control loses less than the plan, beyond what chance explains. */
+export const controlWins = (control: ControlFigures): boolean => control.why === undefined && control.against.high < 0;
+
+const siteLines = (report: CalibrationReport): string[] => {
+  const head = ['layer', 'prune', 'merge', 'merge text', 'image tokens', 'text tokens'];
+  const rows = report.sites.map(({ layer, prune, merge, mergeText, image, text }) => [
+    `${layer}`,
+    `${prune}`,
+    `${merge}`,
+    `${mergeText}`,
+    `${image.before} -> ${image.after}`,
+    `${text.before} -> ${text.after}`,
+  ]);
+  return columns(
+    [head, ...rows],
+    head.map(() => 'right'),
+  );
+};
+
+const isSame = (a: ReductionPlan, b: ReductionPlan): boolean => JSON.stringify(a.sites) === JSON.stringify(b.sites);
+
+const figureLines = (report: CalibrationReport): string[] => {
+  const head = ['', 'multiply-adds', 'speed-up', `${report.metric} lost (95 %)`, 'agreement (95 %)'];
+  const row = (name: string, f: PlanFigures): string[] => [
+    name,
+    shareText(f.multiplyAddsLeft),
+    `${speedText(f.predictedSpeedup)} predicted`,
+    meanText(f.drop),
+    meanText(f.agreement),
+  ];
+  const { chosen } = report;
+  const rows = [
+    row('chosen plan', chosen),
+    row('default (--keep 0.7)', report.uncalibrated),
+    ...report.controls.map((c) =>
+      c.why === undefined
+        ? [c.control, shareText(c.multiplyAddsLeft), '', meanText(c.drop), meanText(c.agreement)]
+        : [c.control, `not tried: ${c.why}`],
+    ),
+    ...report.front.filter((f) => !isSame(f.plan, chosen.plan)).map((f, i) => row(`front ${i + 1}`, f)),
+  ];
+  return columns([head, ...rows], ['left', 'right', 'right', 'right', 'right']);
+};
+
+const limitText = ({ limit, wanted, found, where }: Missed): string =>
+  `--${limit} ${wanted} is not kept: ${decimal(found, limit === 'max-latency-ms' ? 2 : 4)} ${
+    where === 'judging' ? 'on the held-out half' : where === 'choosing' ? 'on the choosing half' : 'measured'
+  }`;
+
+/** What a limit that is not kept is called, for messages. */
+export const missedText = (missed: readonly Missed[]): string => missed.map(limitText).join('; ');
+
+/** Lines joined by newlines, without one at the end. */
+export const calibrationTable = (report: CalibrationReport, style: Style = plainStyle): string => {
+  const { samples, chosen, latency, search, seconds } = report;
+  const measured = chosen.measured;
+  const wins = report.controls.filter(controlWins).map((c) => c.control);
+  const [siteHead = '', ...sites] = siteLines(report);
+  const [head = '', ...figures] = figureLines(report);
+  const of = report.unreduced === null ? '' : `, ${report.metric} ${decimal(report.unreduced)} unreduced`;
+  return [
+    style.bold(`${report.model} on ${report.data}`),
+    `${samples.choosing} samples choose, ${samples.judging} others judge${of}`,
+    '',
+    ...(sites.length === 0 ? ['the chosen plan removes nothing'] : [style.dim(siteHead), ...sites]),
+    '',
+    style.dim(head),
+    ...figures,
+    '',
+    ...(measured === undefined
+      ? []
+      : [
+          `measured       ${decimal(measured.original.median, 2)} ms -> ${decimal(measured.compiled.median, 2)} ms, ${speedText(measured.speedup.median)} (quartiles ${speedText(measured.speedup.low)} to ${speedText(measured.speedup.high)}) at batch ${latency.batch}`,
+        ]),
+    `latency        ${latency.timedPlans} plans timed; others predicted, error ${shareText(latency.error.median)} (median), ${shareText(latency.error.largest)} (largest)`,
+    `search         ${search.effort}, seed ${search.seed}: ${search.plans} plans, ${Math.round(search.evaluationsPerMinute)} evaluations a minute`,
+    ...(wins.length === 0
+      ? []
+      : [`note           ${wins.join(' and ')} lost less than the chosen plan at the same cost`]),
+    ...report.missed.map((m) => `not reached    ${limitText(m)}`),
+    `time           ${timeText(1000 * (seconds.latency + seconds.search + seconds.judging))} (latency ${timeText(1000 * seconds.latency)}, search ${timeText(1000 * seconds.search)}, judging ${timeText(1000 * seconds.judging)})`,
+  ].join('\n');
+};

@@ -2,7 +2,7 @@
  * One model file and a folder of samples into a plan file: reads, calibrates, writes the plan whole or not at all. The
  * state of the search lies beside the plan while it runs. Prints nothing.
  */
-import { existsSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
 import { calibrateModel, type Calibration, type CalibrationRequest } from './calibrate-model.ts';
 import { parseLatencyTable } from './calibrate/latency-table.ts';
@@ -92,7 +92,7 @@ const readState = (file: string): SearchState => {
 const replaceFile = (file: string, text: string): void => {
   const staging = stageBeside(file);
   try {
-    staging.write(text);
+    writeFileSync(staging.path, text);
     staging.place([basename(file)]);
   } finally {
     staging.discard();

@@ -78,7 +78,7 @@ const latencyTable = async (
   const { batch, effort } = request;
   const [timedBatch] = samples.batches(halves.choosing, batch);
   if (timedBatch === undefined) throw new CompileError(say.tooFewSamples(samples.count));
-  const sizes = candidate.sizesOf(timedBatch.feeds);
+  const sizes = shop.sizesOf(timedBatch.feeds);
   const plans = latencyDesign(candidate, sizes, effort);
   const timed: readonly TimedPlan[] = await measureLatencies(
     {

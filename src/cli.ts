@@ -9,12 +9,14 @@ import { CompileError, type Diagnostic } from './diagnostics/diagnostic.ts';
 import { diagnosticText, inFile } from './diagnostics/render.ts';
 import { colourStyle, plainStyle, type Style } from './diagnostics/style.ts';
 import { parseCommandLine, wantsJson } from './flags/command-line.ts';
+import type { CalibrateRequest } from './flags/calibrate.ts';
 import type { CompileRequest } from './flags/compile.ts';
 import type { InspectRequest } from './flags/inspect.ts';
 import type { Display } from './flags/read.ts';
 import { UsageError } from './flags/usage-error.ts';
 import { inspectModel } from './inspect.ts';
 import { readModel } from './onnx/read.ts';
+import { calibrationTable } from './report/calibration.ts';
 import { inspectionText } from './report/inspection.ts';
 import { compileTable } from './report/table.ts';
 import { toolVersion } from './version.ts';
@@ -24,6 +26,9 @@ const EXIT = { done: 0, refused: 1, usage: 2, bug: 70, interrupted: 130, termina
 const { stdout, stderr, env } = process;
 const words = process.argv.slice(2);
 const interruption = new AbortController();
+
+/** Set by commands that end by themselves when interrupted, with what they have so far; a second signal ends them. */
+let endsByItself = false;
 
 const isPlain = (stream: NodeJS.WriteStream): boolean =>
   !stream.isTTY || (env['NO_COLOR'] ?? '') !== '' || (env['CI'] ?? '') !== '' || env['TERM'] === 'dumb';
@@ -87,6 +92,33 @@ const runInspect = ({ input, hints, display }: InspectRequest): void => {
   else print(inspectionText(inspection, styleFor(stdout, display)));
 };
 
+const runCalibrate = async (request: CalibrateRequest): Promise<number> => {
+  const { display, hints } = request;
+  const { calibrateToFile } = await import('./calibrate-file.ts');
+  endsByItself = true;
+  const progress = makeProgress(display);
+  const { report, calibration, diagnostics } = await calibrateToFile(
+    { ...request, options: hints },
+    { progress: progress.step, signal: interruption.signal, node: process.version },
+  ).finally(progress.end);
+  const told = diagnostics.map((diagnostic) => inFile(diagnostic, request.input));
+  const code = report.interrupted ? EXIT.interrupted : report.missed.length > 0 ? EXIT.refused : EXIT.done;
+  if (display.json)
+    printJson('calibrate', {
+      ok: code === EXIT.done,
+      ...(code !== EXIT.done && { exit_code: code }),
+      output: request.output,
+      plan: calibration.plan,
+      report,
+      diagnostics: told,
+    });
+  else if (!display.quiet) print(calibrationTable(report, styleFor(stdout, display)));
+  for (const diagnostic of display.json ? [] : told)
+    if (!display.quiet || diagnostic.severity === 'error')
+      stderr.write(`${diagnosticText(diagnostic, styleFor(stderr, display))}\n`);
+  return code;
+};
+
 /** Refusals that are about the command line, wherever they were noticed. */
 const aboutFlags: ReadonlySet<string> = new Set(['output-is-input', 'output-not-file', 'external-file-name']);
 
@@ -110,9 +142,16 @@ const main = async (): Promise<number> => {
       return EXIT.done;
     }
     ({ command, input } = request);
-    if (request.command === 'compile') await runCompile(request);
-    else runInspect(request);
-    return EXIT.done;
+    switch (request.command) {
+      case 'compile':
+        await runCompile(request);
+        return EXIT.done;
+      case 'inspect':
+        runInspect(request);
+        return EXIT.done;
+      case 'calibrate':
+        return await runCalibrate(request);
+    }
   } catch (error) {
     const { diagnostic, code } = explain(error, input);
     if (wantsJson(words)) printJson(command, { ok: false, exit_code: code, error: diagnostic });
@@ -121,8 +160,6 @@ const main = async (): Promise<number> => {
   }
 };
 
-/** Set by commands that end by themselves when interrupted, with what they have so far; a second signal ends them. */
-let endsByItself = false;
 for (const [signal, code] of [
   ['SIGINT', EXIT.interrupted],
   ['SIGTERM', EXIT.terminated],

@@ -45,6 +45,9 @@ export const labelsNeeded = (data: string): Diagnostic =>
     fix: 'add an array named labels, or measure agreement with the unreduced model: --metric top1',
   });
 
+export const tokensUncounted = (lane: string): Diagnostic =>
+  error('tokens-uncounted', `how many ${lane} tokens a sample has cannot be told from the sizes of its inputs`);
+
 export const tooFewSamples = (count: number): Diagnostic =>
   error('too-few-samples', `${count} samples cannot be split into a half that chooses and a half that judges`, {
     fix: 'give at least 2 samples; a few hundred make figures that mean something',

@@ -7,6 +7,7 @@ import { Command, CommanderError } from 'commander';
 import * as say from '../diagnostics/messages-cli.ts';
 import { closest } from '../support/suggest.ts';
 import { toolVersion } from '../version.ts';
+import { addBench, type BenchMemoryRequest, type BenchRequest } from './bench.ts';
 import { addCompile, type CompileRequest } from './compile.ts';
 import { addInspect, type InspectRequest } from './inspect.ts';
 import { UsageError } from './usage-error.ts';
@@ -17,7 +18,7 @@ export interface TextRequest {
   readonly text: string;
 }
 
-export type Request = CompileRequest | InspectRequest | TextRequest;
+export type Request = CompileRequest | InspectRequest | BenchRequest | BenchMemoryRequest | TextRequest;
 
 const makeProgram = (run: (request: Request) => void): Command => {
   const program = new Command('pumer-compile')
@@ -30,10 +31,11 @@ const makeProgram = (run: (request: Request) => void): Command => {
     .helpCommand(false);
   addCompile(program, run);
   addInspect(program, run);
+  addBench(program, run);
   return program;
 };
 
-const commands = ['compile', 'inspect'];
+const commands = ['compile', 'inspect', 'bench'];
 
 /** A first word that is neither a command nor a file, but close to a command. */
 const mistypedCommand = (words: readonly string[]): string | undefined => {

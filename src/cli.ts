@@ -1,8 +1,10 @@
 #!/usr/bin/env node
 /**
  * The program: arguments in, text and an exit code out. The only file that touches the process; what to do is decided
- * in flags/, compile-file.ts and inspect.ts, how it is worded in the messages files and reports.
+ * in flags/ and the application files (compile-file.ts, inspect.ts, ...), how it is worded in the messages files and reports.
  */
+import { benchFiles } from './bench-files.ts';
+import { memoryOfModel } from './bench-memory.ts';
 import { checkInputNames, compileFile } from './compile-file.ts';
 import { crashReport } from './crash.ts';
 import { CompileError, type Diagnostic } from './diagnostics/diagnostic.ts';
@@ -10,6 +12,7 @@ import { diagnosticText, inFile } from './diagnostics/render.ts';
 import { colourStyle, plainStyle, type Style } from './diagnostics/style.ts';
 import { parseCommandLine, wantsJson } from './flags/command-line.ts';
 import type { CalibrateRequest } from './flags/calibrate.ts';
+import type { BenchMemoryRequest, BenchRequest } from './flags/bench.ts';
 import type { CompileRequest } from './flags/compile.ts';
 import type { InspectRequest } from './flags/inspect.ts';
 import type { Display } from './flags/read.ts';
@@ -17,6 +20,7 @@ import { UsageError } from './flags/usage-error.ts';
 import { inspectModel } from './inspect.ts';
 import { readModel } from './onnx/read.ts';
 import { calibrationTable } from './report/calibration.ts';
+import { benchTable } from './report/bench-table.ts';
 import { inspectionText } from './report/inspection.ts';
 import { compileTable } from './report/table.ts';
 import { toolVersion } from './version.ts';
@@ -119,6 +123,28 @@ const runCalibrate = async (request: CalibrateRequest): Promise<number> => {
   return code;
 };
 
+const runBench = async (request: BenchRequest): Promise<void> => {
+  const { display } = request;
+  const progress = makeProgress(display);
+  const { report, diagnostics } = await benchFiles(request, {
+    progress: progress.step,
+    signal: interruption.signal,
+    self: { program: process.execPath, args: [...process.execArgv, process.argv[1] ?? ''] },
+    node: process.version,
+  }).finally(progress.end);
+  if (display.json) {
+    printJson('bench', { ok: true, ...report, diagnostics });
+    return;
+  }
+  if (display.quiet) return;
+  for (const diagnostic of diagnostics) stderr.write(`${diagnosticText(diagnostic, styleFor(stderr, display))}\n`);
+  print(benchTable(report, styleFor(stdout, display)));
+};
+
+const runBenchMemory = async (request: BenchMemoryRequest): Promise<void> => {
+  print(JSON.stringify(await memoryOfModel(request, () => process.resourceUsage().maxRSS)));
+};
+
 /** Refusals that are about the command line, wherever they were noticed. */
 const aboutFlags: ReadonlySet<string> = new Set(['output-is-input', 'output-not-file', 'external-file-name']);
 
@@ -151,6 +177,12 @@ const main = async (): Promise<number> => {
         return EXIT.done;
       case 'calibrate':
         return await runCalibrate(request);
+      case 'bench':
+        await runBench(request);
+        return EXIT.done;
+      case 'bench-memory':
+        await runBenchMemory(request);
+        return EXIT.done;
     }
   } catch (error) {
     const { diagnostic, code } = explain(error, input);

@@ -8,6 +8,7 @@ import * as say from '../diagnostics/messages-cli.ts';
 import { closest } from '../support/suggest.ts';
 import { toolVersion } from '../version.ts';
 import { addCalibrate, type CalibrateRequest } from './calibrate.ts';
+import { addBench, type BenchMemoryRequest, type BenchRequest } from './bench.ts';
 import { addCompile, type CompileRequest } from './compile.ts';
 import { addInspect, type InspectRequest } from './inspect.ts';
 import { UsageError } from './usage-error.ts';
@@ -18,7 +19,8 @@ export interface TextRequest {
   readonly text: string;
 }
 
-export type Request = CompileRequest | InspectRequest | CalibrateRequest | TextRequest;
+export type Request =
+  CompileRequest | InspectRequest | CalibrateRequest | BenchRequest | BenchMemoryRequest | TextRequest;
 
 const makeProgram = (run: (request: Request) => void): Command => {
   const program = new Command('pumer-compile')
@@ -32,10 +34,11 @@ const makeProgram = (run: (request: Request) => void): Command => {
   addCompile(program, run);
   addInspect(program, run);
   addCalibrate(program, run);
+  addBench(program, run);
   return program;
 };
 
-const commands = ['compile', 'inspect', 'calibrate'];
+const commands = ['compile', 'inspect', 'calibrate', 'bench'];
 
 /** A first word that is neither a command nor a file, but close to a command. */
 const mistypedCommand = (words: readonly string[]): string | undefined => {

@@ -44,7 +44,9 @@ export interface Trials {
   readonly all: readonly Trial[];
   readonly stored: readonly StoredTrial[];
   /** The plan of these ratios, tidied, and what is known of it. */
-  readonly look: (sites: readonly PlannedSite[]) => NamedPlan & { readonly predicted: Predicted; readonly known?: Trial };
+  readonly look: (
+    sites: readonly PlannedSite[],
+  ) => NamedPlan & { readonly predicted: Predicted; readonly known?: Trial };
   /** Tries a plan on all samples up to a rung. Rejects with Interrupted. */
   readonly tryUpTo: (sites: readonly PlannedSite[] | Trial, rung: number) => Promise<Trial>;
   /** Plan-samples so far: one sample under one plan. */

@@ -4,7 +4,7 @@
  * optimiser fuses and renames counts under its operator.
  */
 import type { NodeRun } from '../src/runtime/profile.ts';
-import { median } from './statistics.ts';
+import { median } from '../src/timing/spread.ts';
 
 /** In the order in which they are printed. */
 export const kinds = [

@@ -6,7 +6,7 @@ import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { columns } from '../src/report/columns.ts';
-import { median, spreadOf, spreadText } from './statistics.ts';
+import { median, spreadOf, spreadText } from '../src/timing/spread.ts';
 
 export interface CostRequest {
   readonly models: readonly string[];

@@ -13,7 +13,7 @@ import { TOKEN_REDUCE, tokenReduceInputList } from '../src/reduction/token-reduc
 import { columns } from '../src/report/columns.ts';
 import { loadRuntime, type ReducerOps, type Session } from '../src/runtime/session.ts';
 import type { TensorData } from '../src/runtime/tensor-data.ts';
-import { spreadOf, spreadText } from './statistics.ts';
+import { spreadOf, spreadText } from '../src/timing/spread.ts';
 
 export interface ReducerRequest {
   readonly threads: number;

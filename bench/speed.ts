@@ -10,7 +10,7 @@ import { compile, type CompileOptions } from '../src/index.ts';
 import { columns } from '../src/report/columns.ts';
 import { kinds } from './breakdown.ts';
 import type { Measured, MeasureRequest } from './measure.ts';
-import { spreadOf, spreadText } from './statistics.ts';
+import { spreadOf, spreadText } from '../src/timing/spread.ts';
 
 export interface SpeedRequest {
   readonly models: readonly string[];

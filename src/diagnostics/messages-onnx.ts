@@ -132,6 +132,14 @@ export const externalDataWithoutFolder = (tensor: string, location: string): Dia
 export const tensorUnreadable = (tensor: string, reason: string): Diagnostic =>
   error('tensor-unreadable', { value: tensor }, `the data of ${tensorLabel(tensor)} cannot be read: ${reason}`);
 
+export const tensorFileUnreadable = (file: string, reason: string): Diagnostic =>
+  error(
+    'tensor-file-unreadable',
+    { file },
+    `${file} cannot be read as a tensor: ${reason}`,
+    'write it with onnx.numpy_helper.from_array(array, name).SerializeToString()',
+  );
+
 // Wiring.
 
 export const domainNotImported = (domain: string, file: string, node: { name: string; op: string }): Diagnostic =>

@@ -130,7 +130,7 @@ export interface ModelProto extends Message {
 
 let root: protobuf.Root | undefined;
 
-const modelType = (): protobuf.Type => {
+const messageType = (name: 'ModelProto' | 'TensorProto'): protobuf.Type => {
   root ??= protobuf.Root.fromJSON({
     nested: Object.fromEntries(
       Object.entries(messages).map(([name, { fields, oneofs }]) => [
@@ -148,7 +148,7 @@ const modelType = (): protobuf.Type => {
       ]),
     ),
   });
-  return root.lookupType('ModelProto');
+  return root.lookupType(name);
 };
 
 // Bytes 0x80 to 0xFF that are no UTF-8 stand as U+DC80 to U+DCFF, which no UTF-8 text holds.
@@ -201,16 +201,21 @@ class LosslessWriter extends protobuf.Writer {
   }
 }
 
-/** Throws plain Errors where the bytes are no well-formed ModelProto. */
-export const decodeModelProto = (bytes: Uint8Array): ModelProto => {
+const decode = (name: 'ModelProto' | 'TensorProto', bytes: Uint8Array): unknown => {
   const reader = new LosslessReader(bytes);
   reader.discardUnknown = false;
-  return modelType().decode(reader);
+  return messageType(name).decode(reader);
 };
+
+/** Throws plain Errors where the bytes are no well-formed ModelProto. */
+export const decodeModelProto = (bytes: Uint8Array): ModelProto => decode('ModelProto', bytes) as ModelProto;
+
+/** The same for one tensor by itself, as test data holds them. */
+export const decodeTensorProto = (bytes: Uint8Array): TensorProto => decode('TensorProto', bytes) as TensorProto;
 
 /** Every chunk must be bytes by now. */
 export const encodeModelProto = (model: ModelProto): Uint8Array =>
-  modelType().encode(model, new LosslessWriter()).finish();
+  messageType('ModelProto').encode(model, new LosslessWriter()).finish();
 
 /** A message with some fields replaced (undefined drops one) and everything else kept, unknown fields included. */
 export const withFields = <T extends Message>(

@@ -97,9 +97,15 @@ const missedSpeed = (budget: Budget, { ratio, milliseconds }: Predicted): Missed
  * With a quality limit: the fastest plan that keeps all of them. Without: the best quality among those fast enough.
  * Where no plan is fast enough, the nearest is the fastest that keeps the quality limits: those are promises about
  * answers, and speed is given up first. `items` holds the plan that removes nothing, so that one always does.
+ * `isExpectedToKeep`: a second opinion on quality, where the first may be luck.
  */
-export const chooseWithin = <T extends Tried>(items: readonly T[], budget: Budget, margin = 0): Choice<T> => {
-  const fine = items.filter((i) => keepsQuality(budget, i.summary));
+export const chooseWithin = <T extends Tried>(
+  items: readonly T[],
+  budget: Budget,
+  margin = 0,
+  isExpectedToKeep: (item: T) => boolean = () => true,
+): Choice<T> => {
+  const fine = items.filter((i) => keepsQuality(budget, i.summary) && isExpectedToKeep(i));
   const fastest = least(fine, byTime);
   invariant(fastest !== undefined, 'the plan that removes nothing keeps every quality limit');
   if (hasQualityLimit(budget)) return { chosen: fastest, missed: missedSpeed(budget, fastest.predicted) };

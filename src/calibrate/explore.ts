@@ -6,7 +6,7 @@ import { defaultLayers } from '../reduction/choose-plan.ts';
 import { keepToRatios } from '../reduction/counts.ts';
 import type { PlannedSite } from '../reduction/plan.ts';
 import { chooseWithin, hasQualityLimit, type Budget } from './budget.ts';
-import { mutated, type MutationContext } from './mutations.ts';
+import { mutated, pricesOf, type MutationContext, type Prices } from './mutations.ts';
 import { nothingAt, ratioAt, withRatio, type PlanSpace } from './plan-space.ts';
 import { outlook, promiseAt, type Outlook, type Point, type Target } from './promise.ts';
 import type { Random } from './random.ts';
@@ -105,14 +105,14 @@ const greedyPath = ({ trials, space }: Exploration, guess: GuessedLoss): Sites[]
 };
 
 /** What is known at a moment, and how to rank by it. */
-interface View {
+export interface View {
   readonly outlook: Outlook;
   readonly tried: readonly Trial[];
   readonly pointOf: (trial: Trial) => Point;
   readonly points: readonly Point[];
 }
 
-const viewOf = ({ trials, budget, count }: Exploration): View => {
+export const viewOf = ({ trials, budget, count }: Pick<Exploration, 'trials' | 'budget' | 'count'>): View => {
   const tried = trials.all.filter((trial) => !trial.broken);
   const known = tried.filter((trial) => trial.plan.sites.length > 0).map((trial) => trial.summary);
   const seen = outlook(known, budget, count);
@@ -146,23 +146,27 @@ const ranked = (trials: readonly Trial[], view: View, target: Target): Trial[] =
     .map(({ trial }) => trial);
 };
 
+/** Sizes of steps, one of which each child takes. */
+type Steps = readonly [number, ...number[]];
+
 /** Plans not tried yet, near the best tried ones: those that look best by the guess, and some others. */
-const children = (search: Exploration, guess: GuessedLoss, target: Target, step: number): Sites[] => {
+const children = (search: Exploration, guess: GuessedLoss, target: Target, steps: Steps): Sites[] => {
   const { trials, space, random } = search;
   const view = viewOf(search);
   const parents = ranked(view.tried, view, target).slice(0, PARENTS);
-  const context: MutationContext = {
-    space,
-    random,
-    guess,
-    step,
-    timeOf: (sites) => trials.look(sites).predicted.ratio,
+  const timeOf = (sites: Sites): number => trials.look(sites).predicted.ratio;
+  const remembered = new Map<Sites, Prices>();
+  const prices = (sites: Sites): Prices => {
+    const found = remembered.get(sites) ?? pricesOf(sites, { space, guess, timeOf, step: steps[0] });
+    remembered.set(sites, found);
+    return found;
   };
   const promise = promiseAt(view.points, target);
   const found = new Map<string, { readonly sites: Sites; readonly rank: number }>();
   for (let i = 0; i < PROPOSALS; i++) {
     const parent = parents[Math.min(random.below(parents.length), random.below(parents.length))] as Trial;
     const mate = random.pick(parents) as Trial;
+    const context: MutationContext = { space, random, guess, timeOf, prices, step: random.pick(steps) as number };
     const { key, plan, predicted, known } = trials.look(mutated(parent.plan.sites, mate.plan.sites, context));
     if (known !== undefined || found.has(key)) continue;
     const [own, of] = [guess(plan.sites), guess(parent.plan.sites)];
@@ -193,7 +197,7 @@ const halve = async (search: Exploration, target: Target, tried: number): Promis
 };
 
 /** Steps get finer as the effort is used up. */
-const stepAt = (used: number): number => (used < 0.4 ? 0.05 : used < 0.7 ? 0.02 : 0.01);
+const stepsAt = (used: number): Steps => (used < 0.4 ? [0.05, 0.1] : used < 0.7 ? [0.05, 0.02] : [0.02, 0.01]);
 
 /** What is left of the effort goes to the plans that may yet be chosen, on all samples. */
 const confirm = async (search: Exploration, target: Target): Promise<void> => {
@@ -201,7 +205,7 @@ const confirm = async (search: Exploration, target: Target): Promise<void> => {
   const last = trials.rungs.length - 1;
   while (trials.spent() < total) {
     const view = viewOf(search);
-    const { chosen } = chooseWithin(fullyTried(trials), budget, margin);
+    const { chosen } = chooseWithin(fullyTried(trials), budget, margin, (trial) => view.outlook.keeps(trial.summary));
     const waiting = ranked(
       view.tried.filter((trial) => !isFull(trials, trial)),
       view,
@@ -232,7 +236,7 @@ export const explore = async (search: Exploration, sensitivity: Sensitivity[]): 
   let stale = 0;
   for (let generation = 0; trials.spent() < FOR_GENERATIONS * total && stale < STALE; generation++) {
     const aim = generation % 4 === 3 ? targetAlongFront(target, viewOf(search), random) : target;
-    const next = children(search, guess, aim, stepAt(trials.spent() / total));
+    const next = children(search, guess, aim, stepsAt(trials.spent() / total));
     stale = next.length === 0 ? stale + 1 : 0;
     for (const sites of next) if (trials.spent() < total) await trials.tryUpTo(sites, 0);
     await halve(search, aim, next.length);

@@ -16,6 +16,8 @@ export interface MutationContext {
   readonly timeOf: (sites: Sites) => number;
   /** Ratios change by this and small multiples of it. */
   readonly step: number;
+  /** `pricesOf`, remembered: plans are parents more than once. */
+  readonly prices: (sites: Sites) => Prices;
 }
 
 /** Onto the grid of `step`, so that plans reached on different ways meet. */
@@ -24,37 +26,60 @@ const onGrid = (ratio: number, step: number): number => Math.round(ratio / step)
 const changed = (sites: Sites, knob: Knob, by: number, step: number): Sites =>
   withRatio(sites, knob, Math.max(onGrid(ratioAt(sites, knob) + by, step), 0));
 
-/** Loss for each share of time that changing this ratio by `by` trades; Infinity where no time is to be had. */
-const price = (sites: Sites, knob: Knob, by: number, { guess, timeOf, step }: MutationContext): number => {
-  const other = changed(sites, knob, by, step);
-  const time = Math.abs(timeOf(other) - timeOf(sites));
-  return time > 1e-9 ? Math.abs(guess(other) - guess(sites)) / time : Infinity;
+/** Ratios of a plan by what a step of them trades: loss for each share of time, the least first. */
+export interface Prices {
+  readonly up: readonly Knob[];
+  readonly down: readonly Knob[];
+}
+
+/** What one step up or down of every ratio trades; ratios where no time is to be had are left out. */
+export const pricesOf = (
+  sites: Sites,
+  { space, guess, timeOf, step }: Pick<MutationContext, 'space' | 'guess' | 'timeOf' | 'step'>,
+): Prices => {
+  const [loss, time] = [guess(sites), timeOf(sites)];
+  const sorted = (by: number, knobs: readonly Knob[]): Knob[] =>
+    knobs
+      .map((knob) => {
+        const other = changed(sites, knob, by, step);
+        const traded = Math.abs(timeOf(other) - time);
+        return { knob, price: traded > 1e-9 ? Math.abs(guess(other) - loss) / traded : Infinity };
+      })
+      .filter((k) => k.price < Infinity)
+      .sort((a, b) => a.price - b.price)
+      .map((k) => k.knob);
+  return {
+    up: sorted(step, space.knobs),
+    down: sorted(
+      -step,
+      space.knobs.filter((knob) => ratioAt(sites, knob) > 0),
+    ),
+  };
 };
 
 /** One of the first few, the first most often. */
 const oneOfFirst = <T>(sorted: readonly T[], random: Random): T | undefined =>
-  sorted[Math.min(random.below(4), random.below(4), sorted.length - 1)];
-
-const byPrice = (sites: Sites, knobs: readonly Knob[], by: number, context: MutationContext): Knob[] =>
-  knobs
-    .map((knob) => ({ knob, price: price(sites, knob, by, context) }))
-    .filter((k) => k.price < Infinity)
-    .sort((a, b) => a.price - b.price)
-    .map((k) => k.knob);
+  sorted[Math.min(random.below(5), random.below(5), sorted.length - 1)];
 
 /** A ratio up where the loss for the time saved is least. */
-export const raise = (sites: Sites, context: MutationContext): Sites => {
-  const by = context.step * (1 + context.random.below(3));
-  const knob = oneOfFirst(byPrice(sites, context.space.knobs, by, context), context.random);
-  return knob === undefined ? sites : changed(sites, knob, by, context.step);
+const raise = (sites: Sites, { random, step }: MutationContext, { up }: Prices): Sites => {
+  const knob = oneOfFirst(up, random);
+  return knob === undefined ? sites : changed(sites, knob, step * (1 + random.below(3)), step);
 };
 
 /** A ratio down where the loss for the time saved is most. */
-export const lower = (sites: Sites, context: MutationContext): Sites => {
-  const by = -context.step * (1 + context.random.below(3));
-  const used = context.space.knobs.filter((knob) => ratioAt(sites, knob) > 0);
-  const knob = oneOfFirst(byPrice(sites, used, by, context).reverse(), context.random);
-  return knob === undefined ? sites : changed(sites, knob, by, context.step);
+const lower = (sites: Sites, { random, step }: MutationContext, { down }: Prices): Sites => {
+  const knob = oneOfFirst([...down].reverse(), random);
+  return knob === undefined ? sites : changed(sites, knob, -step * (1 + random.below(3)), step);
+};
+
+/** One ratio up and another down, whichever. */
+const exchange = (sites: Sites, { space, random, step }: MutationContext): Sites => {
+  const down = random.pick(space.knobs.filter((knob) => ratioAt(sites, knob) > 0));
+  const up = random.pick(space.knobs);
+  if (down === undefined || up === undefined) return sites;
+  const less = changed(sites, down, -step * (1 + random.below(4)), step);
+  return changed(less, up, step * (1 + random.below(4)), step);
 };
 
 /** Any ratio, up or down: what no guess would propose. */
@@ -134,12 +159,18 @@ const blend = (a: Sites, b: Sites, { space, random, step }: MutationContext): Si
 
 /** A plan one step from `parent`; `mate` is another plan worth taking from. May be the parent itself. */
 export const mutated = (parent: Sites, mate: Sites, context: MutationContext): Sites => {
-  const draw = context.random.below(10);
-  if (draw < 2) return raise(parent, context);
-  if (draw < 3) return lower(parent, context);
-  if (draw < 6) return raise(lower(parent, context), context);
-  if (draw < 7) return shift(parent, context);
-  if (draw < 8) return swap(parent, context);
-  if (draw < 9) return context.random.next() < 0.5 ? scale(parent, context) : blend(parent, mate, context);
+  const { random } = context;
+  const draw = random.below(12);
+  if (draw < 2) return raise(parent, context, context.prices(parent));
+  if (draw < 3) return lower(parent, context, context.prices(parent));
+  if (draw < 5) {
+    const prices = context.prices(parent);
+    return raise(lower(parent, context, prices), context, prices);
+  }
+  if (draw < 7) return exchange(parent, context);
+  if (draw < 8) return shift(parent, context);
+  if (draw < 9) return swap(parent, context);
+  if (draw < 10) return scale(parent, context);
+  if (draw < 11) return blend(parent, mate, context);
   return jolt(parent, context);
 };

@@ -5,14 +5,8 @@
  * the rate of the front there.
  */
 import { hasQualityLimit, type Budget } from './budget.ts';
-import type { Predicted } from './latency-model.ts';
-import type { Moments, Summary } from './moments.ts';
+import type { Summary } from './moments.ts';
 import { paretoFront } from './pareto-front.ts';
-
-export interface Judged {
-  readonly summary: Summary;
-  readonly predicted: Predicted;
-}
 
 /** Either a loss that may be spent (of `lossOf`), or a share of the original's time that must be reached. */
 export type Target = { readonly loss: number } | { readonly ratio: number };
@@ -20,12 +14,16 @@ export type Target = { readonly loss: number } | { readonly ratio: number };
 export interface Outlook {
   /** With quality limits: the share of the tightest that is expected to be used up, margin included. Else the loss. */
   readonly lossOf: (summary: Summary) => number;
+  /** The mean of the metric's loss that is to be expected on other samples of the kind. */
+  readonly expectedDrop: (summary: Summary) => number;
+  /** Whether the quality limits are expected to be kept, with the margin. */
+  readonly keeps: (summary: Summary) => boolean;
   /** Of a plan not tried yet whose distance is guessed. */
   readonly lossAtDistance: (distance: number) => number;
 }
 
-/** How far a loss told from the distance may be off, as a share. */
-const TOLD_WITHIN = 0.5;
+/** How far a loss told from the distance is thought to be off, as a share: what the plans tried say, within bounds. */
+const TOLD_WITHIN = { least: 0.15, usual: 0.5, most: 2 } as const;
 /** Samples' worth of trust in the usual spread of losses. */
 const PRIOR_SAMPLES = 25;
 
@@ -37,43 +35,84 @@ interface Told {
   readonly variance: number;
 }
 
-const teller = (
-  summaries: readonly Summary[],
-  measure: Measure,
-): { of: (summary: Summary) => Told; at: (distance: number) => Told } => {
-  let along = 0;
-  let square = 0;
+interface Teller {
+  readonly of: (summary: Summary) => Told;
+  readonly at: (distance: number) => Told;
+}
+
+const teller = (summaries: readonly Summary[], measure: Measure): Teller => {
+  let lost = 0;
   let spread = 0;
   let distances = 0;
   for (const summary of summaries) {
     const { count, mean, spread: own } = summary[measure];
-    const distance = summary.distance.mean;
-    along += count * mean * distance;
-    square += count * distance * distance;
+    lost += count * mean;
     spread += own;
-    distances += count * distance;
+    distances += count * summary.distance.mean;
   }
-  const rate = square > 0 ? Math.max(along / square, 0) : 0;
-  // Losses of an answer are 0 or 1: their variance grows with their number, so with the distance.
-  const perDistance = distances > 0 ? spread / distances : 0;
-  const at = (distance: number): Told => ({ mean: rate * distance, variance: perDistance * distance });
-  const of = (summary: Summary): Told => {
-    const own: Moments = summary[measure];
-    const told = at(summary.distance.mean);
-    const variance = (own.spread + PRIOR_SAMPLES * told.variance) / (own.count + PRIOR_SAMPLES);
-    const ownError = variance / Math.max(own.count, 1);
-    const toldError = (TOLD_WITHIN * told.mean) ** 2;
-    if (ownError + toldError === 0) return { mean: own.mean, variance };
-    const trust = toldError / (ownError + toldError);
-    return { mean: trust * own.mean + (1 - trust) * told.mean, variance };
+  const own = (summary: Summary): Told => {
+    const { count, mean, spread: squares } = summary[measure];
+    return { mean, variance: squares / Math.max(count - 1, 1) };
   };
-  return { of, at };
+  if (!(lost > 0 && distances > 0)) return { of: own, at: (distance) => ({ mean: distance, variance: 0 }) };
+
+  // Losses of an answer are 0 or 1: their variance grows with their number, so with the distance.
+  const perDistance = spread / distances;
+  const varianceOf = ({ [measure]: { count, spread: squares }, distance }: Summary): number =>
+    (squares + PRIOR_SAMPLES * perDistance * distance.mean) / (count + PRIOR_SAMPLES);
+
+  // Loss by distance: the mean of the plans' own, each weighted by how sure it is.
+  const usual = lost / distances;
+  let rates = 0;
+  let weights = 0;
+  const shares = summaries
+    .filter(({ distance }) => distance.mean > 0)
+    .map((summary) => {
+      const { mean, count } = summary[measure];
+      const told = usual * summary.distance.mean;
+      const error = varianceOf(summary) / Math.max(count, 1) / (told * told);
+      const weight = 1 / (error + TOLD_WITHIN.usual ** 2);
+      rates += (weight * mean) / summary.distance.mean;
+      weights += weight;
+      return { measured: mean / told, error, weight };
+    });
+  const rate = rates / weights;
+  if (!(rate > 0)) return { of: own, at: (distance) => ({ mean: usual * distance, variance: perDistance * distance }) };
+  let beyondError = 0;
+  let sure = 0;
+  for (const { measured, error, weight } of shares) {
+    beyondError += weight * weight * (((measured * usual) / rate - 1) ** 2 - error);
+    sure += weight * weight;
+  }
+  const scatter = Math.sqrt(Math.max(beyondError / sure, 0));
+  const within = Math.min(Math.max(scatter, TOLD_WITHIN.least), TOLD_WITHIN.most);
+
+  return {
+    at: (distance) => ({ mean: rate * distance, variance: perDistance * distance }),
+    of: (summary) => {
+      const { mean, count } = summary[measure];
+      const told = rate * summary.distance.mean;
+      const variance = varianceOf(summary);
+      const ownError = variance / Math.max(count, 1);
+      const toldError = (within * told) ** 2;
+      if (ownError + toldError === 0) return { mean, variance };
+      const trust = toldError / (ownError + toldError);
+      return { mean: trust * mean + (1 - trust) * told, variance };
+    },
+  };
 };
 
 /** `count`: samples of the choosing half, on all of which a plan is judged in the end. */
 export const outlook = (summaries: readonly Summary[], budget: Budget, count: number): Outlook => {
   const metric = teller(summaries, 'metric');
-  if (!hasQualityLimit(budget)) return { lossOf: (s) => metric.of(s).mean, lossAtDistance: (d) => metric.at(d).mean };
+  const expectedDrop = (s: Summary): number => metric.of(s).mean;
+  if (!hasQualityLimit(budget))
+    return {
+      expectedDrop,
+      lossOf: expectedDrop,
+      keeps: () => true,
+      lossAtDistance: (d) => metric.at(d).mean,
+    };
   const disagreement = teller(summaries, 'disagreement');
   const limits = [
     ...(budget.maxDrop === undefined ? [] : [{ told: metric, limit: budget.maxDrop }]),
@@ -82,8 +121,11 @@ export const outlook = (summaries: readonly Summary[], budget: Budget, count: nu
   const used = ({ mean, variance }: Told, limit: number): number =>
     // A limit of 0 counts as one of half a sample, so that plans can be told apart.
     (mean + Math.sqrt(variance / count)) / Math.max(limit, 0.5 / count);
+  const lossOf = (s: Summary): number => Math.max(...limits.map(({ told, limit }) => used(told.of(s), limit)));
   return {
-    lossOf: (s) => Math.max(...limits.map(({ told, limit }) => used(told.of(s), limit))),
+    expectedDrop,
+    lossOf,
+    keeps: (s) => lossOf(s) <= 1,
     lossAtDistance: (d) => Math.max(...limits.map(({ told, limit }) => used(told.at(d), limit))),
   };
 };

@@ -6,10 +6,10 @@ import { CompileError } from '../diagnostics/diagnostic.ts';
 import * as say from '../diagnostics/messages-search.ts';
 import type { ReductionPlan, Semantics } from '../reduction/plan.ts';
 import { invariant } from '../support/assert.ts';
-import { byLoss, checkBudget, chooseWithin, hasQualityLimit, type Budget, type MissedLimit } from './budget.ts';
+import { checkBudget, chooseWithin, hasQualityLimit, type Budget, type MissedLimit } from './budget.ts';
 import type { OpenSite, PlanCost } from './candidate-model.ts';
 import type { Evaluator } from './evaluator.ts';
-import { explore, fullyTried } from './explore.ts';
+import { explore, fullyTried, viewOf, type View } from './explore.ts';
 import type { LatencyModel } from './latency-model.ts';
 import { standardError } from './moments.ts';
 import { paretoFront } from './pareto-front.ts';
@@ -69,6 +69,8 @@ export interface TriedPlan {
   readonly plan: ReductionPlan;
   /** Of the metric: more is worse. */
   readonly drop: ChoosingFigure;
+  /** The drop to be expected on other samples: the measured one and what the distance tells of it, by how sure each is. */
+  readonly expectedDrop: number;
   /** Share of samples with the unreduced model's answer. */
   readonly agreement: ChoosingFigure;
   readonly distance: number;
@@ -83,7 +85,7 @@ export interface SearchResult {
   /** Whether the chosen plan keeps the budget; else it is the nearest. */
   readonly reached: boolean;
   readonly missed: readonly MissedLimit[];
-  /** No other plan tried on all samples is as fast and loses less; from the slowest to the fastest. */
+  /** No other plan tried on all samples is as fast and expected to lose less; from the slowest to the fastest. */
   readonly front: readonly TriedPlan[];
   readonly sensitivity: readonly Sensitivity[];
   readonly interrupted: boolean;
@@ -109,8 +111,9 @@ const FEW_SAMPLES = 64;
 const effortOf = (effort: Effort, ratios: number, samples: number): number =>
   Math.round(passes[effort] * Math.max(ratios / USUAL_RATIOS, 0.5) * Math.max(samples, FEW_SAMPLES));
 
-const figures = ({ plan, summary, predicted }: Trial): TriedPlan => ({
+const figures = ({ plan, summary, predicted }: Trial, { outlook }: View): TriedPlan => ({
   plan,
+  expectedDrop: outlook.expectedDrop(summary),
   drop: { mean: summary.metric.mean, standardError: standardError(summary.metric) },
   agreement: { mean: 1 - summary.disagreement.mean, standardError: standardError(summary.disagreement) },
   distance: summary.distance.mean,
@@ -136,6 +139,11 @@ const factsOf = (options: SearchOptions, choose: readonly number[]): ProblemFact
     search: REVISION,
   };
 };
+
+const isExpectedToKeep =
+  ({ outlook }: View) =>
+  ({ summary }: Trial): boolean =>
+    outlook.keeps(summary);
 
 /** Interrupted before any plan was tried on all samples: for a limit on speed alone, what few said is better than nothing. */
 const candidates = (trials: Trials, budget: Budget, interrupted: boolean): Trial[] => {
@@ -176,13 +184,14 @@ export const search = async (options: SearchOptions): Promise<SearchResult> => {
       const done = trials.spent();
       if (trial.rung === trials.rungs.length - 1) onState?.(stateNow());
       if (onProgress === undefined) return;
-      const { chosen } = chooseWithin(fullyTried(trials), budget, margin);
+      const view = viewOf({ trials, budget, count: choose.length });
+      const { chosen } = chooseWithin(fullyTried(trials), budget, margin, isExpectedToKeep(view));
       const elapsed = now === undefined || started === undefined ? undefined : now() - started;
       const left = Math.max(total - done, 0);
       onProgress({
         done,
         total: Math.max(total, done),
-        best: figures(chosen),
+        best: figures(chosen, view),
         ...(elapsed !== undefined && freshly > 0 && { secondsLeft: (left * elapsed) / freshly / 1000 }),
       });
     },
@@ -206,14 +215,25 @@ export const search = async (options: SearchOptions): Promise<SearchResult> => {
     interrupted = true;
   }
 
-  const { chosen, missed } = chooseWithin(candidates(trials, budget, interrupted), budget, margin);
+  const view = viewOf({ trials, budget, count: choose.length });
+  const { chosen, missed } = chooseWithin(
+    candidates(trials, budget, interrupted),
+    budget,
+    margin,
+    isExpectedToKeep(view),
+  );
   const full = fullyTried(trials);
-  const front = paretoFront(full, (trial) => trial.predicted.ratio, byLoss);
+  const expected = ({ summary }: Trial): number => view.outlook.expectedDrop(summary);
+  const front = paretoFront(
+    full,
+    (trial) => trial.predicted.ratio,
+    (a, b) => expected(a) - expected(b) || a.summary.distance.mean - b.summary.distance.mean,
+  );
   return {
-    chosen: figures(chosen),
+    chosen: figures(chosen, view),
     reached: missed.length === 0,
     missed,
-    front: front.map(figures),
+    front: front.map((trial) => figures(trial, view)),
     sensitivity,
     interrupted,
     tried: {

@@ -172,7 +172,7 @@ export const calibrateModel = async (
   if (samples.count < 2) throw new CompileError(say.tooFewSamples(samples.count));
   const halves = splitHalves(samples.count, seed);
   progress(say.preparing());
-  const candidate = shop.calibrationModel(request);
+  const candidate = shop.calibrationModel({ semantics, ...(request.layers !== undefined && { layers: request.layers }) });
   const started = performance.now();
   const table =
     request.state?.latency ??

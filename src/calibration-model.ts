@@ -4,6 +4,7 @@
  * pipeline, proof included.
  */
 import { resolvePlan } from '../passes/plan-sites.ts';
+import { assumedSizes } from './analysis/open-sizes.ts';
 import { isFault } from './analysis/sites.ts';
 import type { LaneHints } from './analysis/lane-births.ts';
 import type { Understanding } from './analysis/understanding.ts';
@@ -13,17 +14,24 @@ import { CompileError, newReport, type Diagnostic } from './diagnostics/diagnost
 import * as say from './diagnostics/messages.ts';
 import { DataType, type Model, type ValueName } from './graph/model.ts';
 import { ratioUnits } from './reduction/counts.ts';
+import { planCosts } from './reduction/plan-cost.ts';
 import type { PlannedSite, ReductionPlan, Semantics, SiteRatios } from './reduction/plan.ts';
 import { ratioInput, type ResolvedPlan } from './reduction/site-plan.ts';
 import type { TensorData } from './runtime/tensor-data.ts';
 import { invariant } from './support/assert.ts';
 import { toolVersion } from './version.ts';
 
+/** Another choice of tokens, in place of text saliency and likeness of keys. */
+export type Control = 'random' | 'strided' | 'pooling';
+
 export interface CalibrationChoices extends Pick<CompileChoices, 'saliency' | 'outputs'> {
   readonly semantics: Semantics;
   readonly hints: LaneHints;
   /** Layers that may become sites; all of them where not given. */
   readonly layers?: readonly number[];
+  readonly control?: Control;
+  /** Sizes of one row for what the model leaves open, at which work is counted; assumed ones where not given. */
+  readonly symbols?: ReadonlyMap<string, number>;
 }
 
 /** A layer, or its text alone, that stays as it is in every plan. */
@@ -176,6 +184,9 @@ const feedsOf = (
   return feeds;
 };
 
+const oneRow = (model: Model): ReadonlyMap<string, number> =>
+  new Map(assumedSizes(model).map(({ symbol, size }) => [symbol, size]));
+
 /** Throws a CompileError for a model of which no layer can be a site. */
 export const calibrationModel = (original: Model, choices: CalibrationChoices): CalibrationModel => {
   const { semantics } = choices;
@@ -197,8 +208,6 @@ export const calibrationModel = (original: Model, choices: CalibrationChoices): 
     sites,
     closed: [...closed, ...textLeftAlone(understanding, built, closed)],
     feedsFor: (plan) => feedsOf(plan, semantics, sites),
-    costOf: () => {
-      throw new Error('not yet');
-    },
+    costOf: planCosts(understanding, built.resolved, choices.symbols ?? oneRow(original)),
   };
 };

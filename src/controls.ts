@@ -45,7 +45,7 @@ const tryOtherTokens = async (
   const session = await shop.openCalibration(model);
   try {
     const evaluator = evaluatorOf(references, (p, feeds) =>
-      session.run(new Map([...feeds, ...model.feedsFor(p, { seed })])),
+      session.run(new Map([...feeds, ...model.feedsFor(p)])),
     );
     const found = await evaluator.losses(plan, halves.judging);
     const none = { ...plan, sites: [] };
@@ -98,7 +98,7 @@ const trySmallerImages = async ({
 export const tryControls = async (request: ControlRequest): Promise<readonly ControlFigures[]> => {
   if (request.plan.sites.length === 0) return [];
   const found: ControlFigures[] = [];
-  for (const [name, choice] of otherTokens) {
+  for (const [name, choice] of otherTokens.slice(3)) {
     request.progress(say.tryingControl(name));
     found.push(await tryOtherTokens(request, name, choice));
   }

@@ -3,6 +3,7 @@
  * site are inputs, and what a plan costs in work, told without running anything.
  */
 import type { Model } from '../graph/model.ts';
+import type { LaneSizes, PlanCost } from '../reduction/plan-cost.ts';
 import type { ReductionPlan, Semantics } from '../reduction/plan.ts';
 import type { TensorData } from '../runtime/tensor-data.ts';
 
@@ -13,35 +14,7 @@ export interface OpenSite {
   readonly text: boolean;
 }
 
-/** All nodes that see the same versions of both lanes: what runs between two changes of length. */
-export interface Stage {
-  /** Tokens of each lane while in it. */
-  readonly image: number;
-  readonly text: number;
-  /** Multiply-adds of products, one row of the batch. */
-  readonly multiplyAdds: number;
-  /** Elements written by everything else (softmax, norms, activations, additions): work that products leave out. */
-  readonly elements: number;
-}
-
-export interface PlanCost {
-  /** Of the whole model, the reducers' own left out; one row of the batch. */
-  readonly multiplyAdds: number;
-  /** The same stages in the same order for every plan of a model. */
-  readonly stages: readonly Stage[];
-  /** Sites where anything is removed, by layer, with the tokens entering and leaving. */
-  readonly sites: readonly {
-    readonly layer: number;
-    readonly image: { readonly before: number; readonly after: number };
-    readonly text: { readonly before: number; readonly after: number };
-  }[];
-}
-
-/** Sizes of one row: tokens of each lane as they are born. */
-export interface LaneSizes {
-  readonly image: number;
-  readonly text: number;
-}
+export type { LaneSizes, PlanCost, Stage } from '../reduction/plan-cost.ts';
 
 export interface CandidateModel {
   readonly semantics: Semantics;

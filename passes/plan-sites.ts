@@ -21,6 +21,8 @@ export interface PlanRequest {
   readonly sites: readonly PlannedSite[];
   /** The text ratio was asked for, not a default: a lane that cannot be shortened is then refused. */
   readonly textExplicit: boolean;
+  /** Ratios are inputs of the model to be made; those of the sites only say which may be above 0. */
+  readonly ratiosGiven?: boolean;
 }
 
 const sitesAt = (u: Understanding, layer: number): readonly ReductionSite[] => {
@@ -49,7 +51,7 @@ const shorteningsOf = (plans: readonly LanePlan[]): readonly Shortening[] =>
   plans.flatMap((p) => p.site.stream.uses.map(({ node, input }) => ({ node, input, lane: p.lane, version: p.after })));
 
 export const resolvePlan = (u: Understanding, request: PlanRequest, report: Report): ResolvedPlan => {
-  const { semantics } = request;
+  const { semantics, ratiosGiven = false } = request;
   const wanted = request.sites
     .flatMap((planned) =>
       sitesAt(u, planned.layer).map((site, i): Wanted => ({
@@ -65,10 +67,10 @@ export const resolvePlan = (u: Understanding, request: PlanRequest, report: Repo
   for (const one of wanted) {
     const { site, planned } = one;
     const lanes = lanesAfter(u.model, u.hints, shorteningsOf(plans.flatMap((p) => p.lanes)));
-    const planning = { semantics, ends, lanes, lengths };
+    const planning = { semantics, ratiosGiven, ends, lanes, lengths };
     const image = asksForImage(planned, semantics) ? planLane(planning, one, 'image', site.image) : undefined;
     // Whether the image loses anything decides in `pumer` whether the text does.
-    const untold = semantics === 'pumer' && image?.counts.kind === 'runtime';
+    const untold = semantics === 'pumer' && image !== undefined && image.counts.kind !== 'static';
     let text: LanePlan | undefined;
     if (mergesText && planned.mergeText > 0) {
       if (semantics === 'pumer' && image === undefined) text = undefined;

@@ -1,5 +1,5 @@
 /**
- * The whole compiler on one screen: read, understand, plan, insert, prove, tidy. The only importer of passes/.
+ * The whole compiler on one screen: read, understand, plan, insert, prove, tidy. It alone puts passes together.
  */
 import { attentionPatterns } from '../passes/patterns/index.ts';
 import { freeLengths, open, splitReaders, tidy } from '../passes/pipeline.ts';
@@ -42,12 +42,18 @@ export interface Compiled {
   readonly report: Report;
 }
 
-const metadataKeys = { plan: 'pumer.plan', version: 'pumer.version' } as const;
+export const metadataKeys = {
+  plan: 'pumer.plan',
+  version: 'pumer.version',
+  /** Instead of a plan: the layers of a calibration model. */
+  calibration: 'pumer.calibration',
+} as const;
 
 /** The plan a compiled model was made with, as stored in its metadata. */
 export const storedPlan = (model: Model): string | undefined => model.metadata.get(metadataKeys.plan);
 
-const isCompiled = (model: Model): boolean => storedPlan(model) !== undefined || model.opsets.has('ai.pumer');
+const isCompiled = (model: Model): boolean =>
+  storedPlan(model) !== undefined || model.metadata.has(metadataKeys.calibration) || model.opsets.has('ai.pumer');
 
 /** The model with functions and settled branches written out, then fused operators as standard ones. */
 const opened: (model: Model) => LoweredModel = memoised((model) => lowerFused(runPasses(model, open, newReport())));
@@ -74,30 +80,47 @@ const freed = (seen: Understanding, report: Report): Understanding => {
   return model === seen.model ? seen : understand(model, seen.hints, attentionPatterns, siteStrategies);
 };
 
-/** Throws a CompileError for what is refused, an InternalError for a bug of ours. */
-export const compileModel = (original: Model, choices: CompileChoices): Compiled => {
-  const report = newReport();
+/** What every compilation starts from: lengths freed. Throws a CompileError for a model that cannot be reduced at all. */
+export const prepareModel = (original: Model, hints: LaneHints, report: Report): Understanding => {
   if (isCompiled(original)) throw new CompileError(say.alreadyCompiled());
   if (opsetOf(original) < 11) throw new CompileError(say.opsetTooOld(opsetOf(original)));
   const cache = keyValueCache(original);
   if (cache !== undefined) throw new CompileError(say.keyValueCache(cache.input, { node: cache.node.name }));
-  const seen = understandModel(original, choices.hints);
+  const seen = understandModel(original, hints);
   if (seen.layers.length === 0) throw new CompileError(noCrossModal(seen));
   const understanding = freed(seen, report);
   report.diagnostics.push(...paddingCounts(understanding, opened(original)));
+  return understanding;
+};
+
+/** Inserts what is planned, proves it and tidies up. Throws a CompileError where it is not proven. */
+export const applyPlan = (
+  original: Model,
+  understanding: Understanding,
+  resolved: ResolvedPlan,
+  choices: Pick<CompileChoices, 'ops' | 'saliency' | 'outputs'>,
+  report: Report,
+): Model => {
+  const inserted = insertReductions(understanding, resolved, choices);
+  proveLanes(inserted.model, understanding.hints, attentionPatterns, inserted.settled);
+  return runPasses(inserted.model, tidy(choices.ops, resolved.semantics, opened(original)), report);
+};
+
+/** Throws a CompileError for what is refused, an InternalError for a bug of ours. */
+export const compileModel = (original: Model, choices: CompileChoices): Compiled => {
+  const report = newReport();
+  const understanding = prepareModel(original, choices.hints, report);
   const { plan, textExplicit } = choosePlan(choices, understanding, report);
   const resolved = resolvePlan(understanding, { ...plan, textExplicit }, report);
-  const inserted = insertReductions(understanding, resolved, choices);
-  proveLanes(inserted.model, choices.hints, attentionPatterns, inserted.settled);
+  const model = applyPlan(original, understanding, resolved, choices, report);
   if (resolved.sites.length === 0 && plan.sites.some((s) => s.prune + s.merge + s.mergeText > 0))
     report.diagnostics.push(say.nothingShortened());
-  const tidied = runPasses(inserted.model, tidy(choices.ops, plan.semantics, opened(original)), report);
   // A model nothing was done to stays an ordinary one, to be compiled another day.
-  if (resolved.sites.length === 0) return { model: tidied, plan, resolved, understanding, report };
+  if (resolved.sites.length === 0) return { model, plan, resolved, understanding, report };
   const metadata = new Map([
-    ...tidied.metadata,
+    ...model.metadata,
     [metadataKeys.plan, printPlan(plan)],
     [metadataKeys.version, choices.toolVersion],
   ]);
-  return { model: { ...tidied, metadata }, plan, resolved, understanding, report };
+  return { model: { ...model, metadata }, plan, resolved, understanding, report };
 };

@@ -6,8 +6,7 @@ import { hidesNothing } from '../../src/analysis/mask-facts.ts';
 import { shapesOf } from '../../src/analysis/shapes.ts';
 import type { Emitter } from '../../src/graph/emit.ts';
 import { DataType, type ValueName } from '../../src/graph/model.ts';
-import { floatTensor, int64Tensor, stringAttr } from '../../src/graph/tensors.ts';
-import { emitImageCounts, emitTextCounts } from '../../src/reduction/counts.ts';
+import { floatTensor, stringAttr } from '../../src/graph/tensors.ts';
 import type { LanePlan, SitePlan } from '../../src/reduction/site-plan.ts';
 import {
   TOKEN_REDUCE,
@@ -16,17 +15,9 @@ import {
   type Looks,
 } from '../../src/reduction/token-reduce/contract.ts';
 import { invariant } from '../../src/support/assert.ts';
+import { countsOf, protectedPositions } from './lane-counts.ts';
 import { batchFirst, headsApart, layoutOf } from './layout.ts';
-import {
-  cutSegment,
-  lengthOf,
-  maskOf,
-  plannedTokens,
-  sizeValue,
-  type Insertion,
-  type Size,
-  type Step,
-} from './session.ts';
+import { cutSegment, lengthOf, maskOf, plannedTokens, type Insertion, type Step } from './session.ts';
 import { originalWeight } from './weights.ts';
 
 /** `prune`: an image lane's round(p n), where only a run can tell it. */
@@ -59,43 +50,6 @@ const metricOf = (s: Insertion, e: Emitter, plan: LanePlan, tokens: readonly Seg
   const single = type === DataType.FLOAT ? apart : e.cast(apart, DataType.FLOAT);
   const mean = e.reduce('ReduceMean', single, [1], false);
   return e.transpose(cutSegment(s, e, mean, 2, tokens, index), [0, 2, 1]);
-};
-
-const protectedPositions = (e: Emitter, plan: LanePlan, length: Size): ValueName => {
-  const first = Array.from({ length: plan.protectedStart }, (_, i) => i);
-  const last = Array.from({ length: plan.protectedEnd }, (_, i) => plan.protectedEnd - i);
-  if (typeof length === 'number') {
-    const positions = [...first, ...last.map((back) => length - back)];
-    return e.constant(int64Tensor([positions.length], positions));
-  }
-  if (last.length === 0) return e.constant(int64Tensor([first.length], first));
-  const fromEnd = e.op('Sub', [length, e.int64s(last)]);
-  return first.length === 0 ? fromEnd : e.concat([e.int64s(first), fromEnd], 0);
-};
-
-interface GraphCounts {
-  readonly keep: ValueName;
-  readonly merge: ValueName;
-  /** The image lane's round(p n), where only a run can tell it. */
-  readonly prune?: ValueName;
-}
-
-const countsOf = (
-  s: Insertion,
-  e: Emitter,
-  site: SitePlan,
-  plan: LanePlan,
-  length: Size,
-  imagePrune: ValueName | undefined,
-): GraphCounts => {
-  // In `pumer` an image lane that turns out to lose nothing keeps the text whole too (rule 6).
-  if (plan.counts.kind === 'static' && imagePrune === undefined)
-    return { keep: e.int64s([plan.counts.keep]), merge: e.int64s([plan.counts.merge]) };
-  const rule = { semantics: s.plan.semantics, protectedCount: plan.protectedStart + plan.protectedEnd };
-  const n = sizeValue(e, length);
-  return plan.lane === 'image'
-    ? emitImageCounts(e, n, site.ratios.prune, site.ratios.merge, rule)
-    : emitTextCounts(e, n, site.ratios.mergeText, rule, imagePrune);
 };
 
 /** One call; returns the shortened tokens and records the lane's new state. */

@@ -62,19 +62,25 @@ export interface Insertion {
   /** The same with one entry for each row of the batch and key, laid out as the scores they meet. */
   readonly perKey: Set<ValueName>;
   readonly emitter: (part: string) => Emitter;
+  /** The same for nodes that are vouched for: arithmetic on counts and places, which no token flows through. */
+  readonly vouched: (part: string) => Emitter;
 }
 
-export const newInsertion = (u: Understanding, plan: ResolvedPlan, editor: GraphEditor): Insertion => ({
-  u,
-  plan,
-  editor,
-  states: new Map(),
-  settled: { written: new Set(), remapped: new Set() },
-  shared: new Map(),
-  perQuery: new Set(),
-  perKey: new Set(),
-  emitter: (part) => editor.emitter(opsetOf(u.model), `pumer/${part}`),
-});
+export const newInsertion = (u: Understanding, plan: ResolvedPlan, editor: GraphEditor): Insertion => {
+  const settled = { written: new Set<ValueName>(), remapped: new Set<ValueName>() };
+  return {
+    u,
+    plan,
+    editor,
+    states: new Map(),
+    settled,
+    shared: new Map(),
+    perQuery: new Set(),
+    perKey: new Set(),
+    emitter: (part) => editor.emitter(opsetOf(u.model), `pumer/${part}`),
+    vouched: (part) => editor.emitter(opsetOf(u.model), `pumer/${part}`, (name) => settled.written.add(name)),
+  };
+};
 
 /** Writes something the first time it is asked for. */
 export const once = (s: Insertion, key: string, write: () => ValueName): ValueName => {

@@ -26,7 +26,9 @@ const laneCounts = (
   semantics: Semantics,
   ends: Ends,
   untold: boolean,
+  ratiosGiven: boolean,
 ): LaneCounts => {
+  if (ratiosGiven) return { kind: 'given' };
   const tokens = length && dimValue(length);
   if (tokens === undefined || untold) return { kind: 'runtime' };
   const rule = { semantics, protectedCount: ends.start + ends.end };
@@ -38,11 +40,13 @@ const laneCounts = (
 };
 
 const removes = (counts: LaneCounts): boolean =>
-  counts.kind === 'runtime' || counts.keep - counts.merge < counts.tokens;
+  counts.kind !== 'static' || counts.keep - counts.merge < counts.tokens;
 
 /** What planning a lane needs besides the lane. */
 export interface LanePlanning {
   readonly semantics: Semantics;
+  /** Ratios are inputs of the model to be made. */
+  readonly ratiosGiven: boolean;
   readonly ends: Readonly<Record<Modality, Ends>>;
   /** Lanes as they are behind the sites planned so far. */
   readonly lanes: Lanes;
@@ -55,7 +59,7 @@ export interface LanePlanning {
  * Throws a CompileError where the lane is not laid out as needed.
  */
 export const planLane = (
-  { semantics, ends, lanes, lengths }: LanePlanning,
+  { semantics, ratiosGiven, ends, lanes, lengths }: LanePlanning,
   { site, planned, name }: Wanted,
   lane: Modality,
   at: LaneSite,
@@ -83,7 +87,7 @@ export const planLane = (
       at.stream.value,
     );
   const length = lengths.has(run.version) ? lengths.get(run.version) : run.length;
-  const counts = laneCounts(lane, length, planned, semantics, ends[lane], untold);
+  const counts = laneCounts(lane, length, planned, semantics, ends[lane], untold, ratiosGiven);
   if (!removes(counts)) return undefined;
   const after = `${name}:${lane}`;
   const left = counts.kind === 'static' ? counts.keep - counts.merge : undefined;

@@ -54,4 +54,4 @@ export interface CandidateModel {
 }
 
 /** Ratios are decimals with at most this many places in a calibration: inputs are whole numbers of 10^-4. */
-export const RATIO_PLACES = 4;
+export { RATIO_PLACES } from '../reduction/counts.ts';

@@ -13,6 +13,7 @@ export class GraphEditor {
   readonly #replaced = new Map<Node, Node | undefined>();
   readonly #expanded = new Map<Node, readonly Node[]>();
   readonly #constants: Map<ValueName, Tensor>;
+  #inputs: readonly GraphValue[];
   #outputs: readonly GraphValue[];
   #annotations: readonly GraphValue[];
   #changed = false;
@@ -20,6 +21,7 @@ export class GraphEditor {
   constructor(graph: Graph) {
     this.graph = graph;
     this.#constants = new Map(graph.constants);
+    this.#inputs = graph.inputs;
     this.#outputs = graph.outputs;
     this.#annotations = graph.annotations;
     this.#names = new Set([
@@ -41,10 +43,14 @@ export class GraphEditor {
     return name;
   }
 
-  /** Writes operators whose results are named `prefix/Op`. */
-  emitter(opset: number, prefix: string): Emitter {
+  /** Writes operators whose results are named `prefix/Op`, and tells of every name. */
+  emitter(opset: number, prefix: string, named?: (name: ValueName) => void): Emitter {
     this.#changed = true;
-    return emitterInto(this.#added, opset, (hint) => this.fresh(`${prefix}/${hint}`));
+    return emitterInto(this.#added, opset, (hint) => {
+      const name = this.fresh(`${prefix}/${hint}`);
+      named?.(name);
+      return name;
+    });
   }
 
   add(node: Node): void {
@@ -103,6 +109,13 @@ export class GraphEditor {
     });
   }
 
+  /** A new input, behind those that are there. */
+  addInput(input: GraphValue): void {
+    this.#changed = true;
+    this.#names.add(input.name);
+    this.#inputs = [...this.#inputs, input];
+  }
+
   setOutputs(outputs: readonly GraphValue[]): void {
     this.#changed = true;
     this.#outputs = outputs;
@@ -132,6 +145,7 @@ export class GraphEditor {
       ...this.graph,
       nodes: this.nodes(),
       constants: this.#constants,
+      inputs: this.#inputs,
       outputs: this.#outputs,
       annotations: this.#annotations,
     };

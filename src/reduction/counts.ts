@@ -1,7 +1,7 @@
 /**
  * How many tokens a site prunes and merges (semantics.md, Counts): exact decimal ratios, half to even on the exact
- * product. The same arithmetic twice: on numbers for static lengths, as int64 nodes for lengths known only when the
- * model runs. Decides nothing about which tokens.
+ * product. The same arithmetic twice: on numbers for static lengths, as int64 nodes for lengths (and, in a calibration
+ * model, ratios) known only when the model runs. Decides nothing about which tokens.
  */
 import type { Emitter } from '../graph/emit.ts';
 import type { ValueName } from '../graph/model.ts';
@@ -20,6 +20,10 @@ export interface Ratio {
  * times that for each place less.
  */
 const MAX_PLACES = 15;
+
+/** Decimal places of a ratio that is given when the model runs: it comes as a whole number of 10^-4. */
+export const RATIO_PLACES = 4;
+const GIVEN_UNITS = 10n ** BigInt(RATIO_PLACES);
 
 /** One, in units of the last decimal place a ratio may have. */
 const UNIT = 10n ** BigInt(MAX_PLACES);
@@ -40,6 +44,16 @@ export const readRatio = (text: string | number): Ratio | undefined => {
   const digits = BigInt(whole + fraction);
   const exact = places > 0 ? ratio(digits, 10n ** BigInt(places)) : ratio(digits * 10n ** BigInt(-places), 1n);
   return UNIT % exact.den === 0n ? exact : undefined;
+};
+
+/** A ratio as a graph knows it: a decimal, or the int64[1] value that holds it in units of 10^-RATIO_PLACES. */
+export type GraphRatio = string | number | { readonly given: ValueName };
+
+/** What a model with given ratios is fed for one; undefined where it has too many places. */
+export const ratioUnits = (text: string | number): bigint | undefined => {
+  const read = readRatio(text);
+  if (read === undefined || GIVEN_UNITS % read.den !== 0n) return undefined;
+  return (read.num * GIVEN_UNITS) / read.den;
 };
 
 /** `readRatio` for ratios already checked. */
@@ -127,10 +141,20 @@ const pick = (e: Emitter, op: 'Max' | 'Min', a: ValueName, b: ValueName): ValueN
   return e.op('Where', op === 'Max' ? [less, b, a] : [less, a, b]);
 };
 
+/** A ratio read for the graph: its numerator a number, or a value. */
+interface Share {
+  readonly num: bigint | ValueName;
+  readonly den: bigint;
+}
+
+const shareOf = (of: GraphRatio): Share =>
+  typeof of === 'object' ? { num: of.given, den: GIVEN_UNITS } : parseRatio(of);
+
 /** round(ratio n): q = (2 a n + b) div 2b, minus 1 where (2 a n + b) mod 2b = 0 and q is odd. */
-const emitShare = (e: Emitter, n: ValueName, { num, den }: Ratio): ValueName => {
+const emitShare = (e: Emitter, n: ValueName, { num, den }: Share): ValueName => {
   if (num === 0n) return one(e, 0);
-  const twice = e.op('Add', [e.op('Mul', [n, one(e, 2n * num)]), one(e, den)]);
+  const twiceNum = typeof num === 'bigint' ? one(e, 2n * num) : e.op('Mul', [num, one(e, 2)]);
+  const twice = e.op('Add', [e.op('Mul', [n, twiceNum]), one(e, den)]);
   const q = e.op('Div', [twice, one(e, 2n * den)]);
   // b odd: 2 a n + b is odd and never a multiple of 2b, so there are no ties.
   if (den % 2n === 1n) return q;
@@ -153,17 +177,17 @@ const emitUnlessIdle = (e: Emitter, prune: ValueName, merge: ValueName): ValueNa
 export const emitImageCounts = (
   e: Emitter,
   n: ValueName,
-  prune: string | number,
-  merge: string | number,
+  prune: GraphRatio,
+  merge: GraphRatio,
   rule: CountRule,
 ): CountValues & { readonly prune: ValueName } => {
-  const p = parseRatio(prune);
-  const m = parseRatio(merge);
+  const p = shareOf(prune);
+  const m = shareOf(merge);
   const pruned = emitShare(e, n, p);
   if (p.num === 0n && (rule.semantics === 'pumer' || m.num === 0n)) return { keep: n, merge: pruned, prune: pruned };
   const least = rule.semantics === 'pumer' ? 1 : rule.protectedCount + 1;
   let keep = n;
-  if (p.num > 0n) {
+  if (p.num !== 0n) {
     keep = pick(e, 'Max', e.op('Sub', [n, pruned]), one(e, least));
     if (least > 1) keep = pick(e, 'Min', keep, n);
   }
@@ -183,11 +207,11 @@ export const emitImageCounts = (
 export const emitTextCounts = (
   e: Emitter,
   n: ValueName,
-  merge: string | number,
+  merge: GraphRatio,
   rule: CountRule,
   imagePrune?: ValueName,
 ): CountValues => {
-  const t = parseRatio(merge);
+  const t = shareOf(merge);
   if (t.num === 0n) return { keep: n, merge: one(e, 0) };
   const merged = pick(e, 'Min', emitShare(e, n, t), emitCap(e, n, rule));
   const idles = rule.semantics === 'pumer' && imagePrune !== undefined;

@@ -10,11 +10,17 @@ import type { LaneRead } from '../analysis/lane-reads.ts';
 import type { LaneSite } from '../analysis/sites.ts';
 import type { Modality, Semantics, SiteRatios } from './plan.ts';
 
+/** The input that holds a ratio of a layer where ratios are given when the model runs: int64 [1], in units of 10^-4. */
+export const ratioInput = (layer: number, ratio: keyof SiteRatios): string =>
+  `pumer/layer_${layer}/${{ prune: 'image/prune', merge: 'image/merge', mergeText: 'text/merge' }[ratio]}`;
+
 export type LaneCounts =
   /** Lengths known at compile time: tokens kept after pruning and tokens merged away. */
   | { readonly kind: 'static'; readonly tokens: number; readonly keep: number; readonly merge: number }
   /** Lengths known when the model runs. */
-  | { readonly kind: 'runtime' };
+  | { readonly kind: 'runtime' }
+  /** Ratios given when the model runs, as the inputs `ratioInput`; those of the plan only say which may be above 0. */
+  | { readonly kind: 'given' };
 
 export interface LanePlan {
   readonly lane: Modality;

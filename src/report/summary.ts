@@ -101,7 +101,7 @@ const tokenCounts = ({ resolved }: Summarised, sizeOf: Sizes): readonly Readonly
       const length = plan?.length ?? seen?.length;
       const before = lengths.get(version) ?? (length && sizeOf(length)) ?? null;
       if (plan === undefined) return { before, after: before, runtime: atRuntime.has(version) };
-      const runtime = plan.counts.kind === 'runtime';
+      const runtime = plan.counts.kind !== 'static';
       if (lane === 'image' && runtime && before !== null)
         idle = siteIsIdle(before, site.ratios.prune, resolved.semantics);
       const after = before === null ? null : leftBy(plan, site, resolved.semantics, before, idle);

@@ -1,5 +1,7 @@
 /** `bench`: its words, its labels, and its table; no model is opened here. */
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
 import { labelsOf } from '../../src/bench-files.ts';
 import type { Diagnostic } from '../../src/diagnostics/diagnostic.ts';
@@ -95,46 +97,46 @@ test('a machine is busy where others leave fewer cores than threads', () => {
   expect(machineText(machine)).toBe('P, 4 cores, Node 20.1.0, ONNX Runtime 1.30.0');
 });
 
-describe('the table', () => {
-  const row = (label: string, times: number[], speedUp: BenchRow['speedUp'], peak: number[] | null): BenchRow => {
-    const peaks = spreadOf(peak ?? []);
-    return {
-      label,
-      milliseconds: spreadOf(times),
-      rowsPerSecond: spreadOf(times.map((t) => 1000 / t)),
-      speedUp,
-      peakBytes: peak === null ? null : { ...peaks, runs: peak.length, before: 5e7 },
-    };
+const row = (label: string, times: number[], speedUp: BenchRow['speedUp'], peak: number[] | null): BenchRow => {
+  const { median, least, most } = spreadOf(peak ?? []);
+  return {
+    label,
+    milliseconds: spreadOf(times),
+    rowsPerSecond: spreadOf(times.map((t) => 1000 / t)),
+    speedUp,
+    peakBytes: peak === null ? null : { median, least, most, runs: peak.length, before: 5e7 },
   };
-  const report: BenchReport = {
-    machine: { processor: 'P', cores: 2, node: 'v20.1.0', onnxRuntime: '1.30.0', load: 0.1 },
-    threads: 2,
-    ops: 'portable',
-    reducers: 'function body',
-    inputs: { kind: 'synthetic', sizes: [{ symbol: 'sequence', size: 40 }] },
-    models: [
-      { label: 'a.onnx', file: 'x/a.onnx', reducers: false },
-      { label: 'b.onnx', file: 'x/b.onnx', reducers: true },
-    ],
-    batches: [
-      {
-        batch: 1,
-        turns: 5,
-        stopped: 'seconds',
-        seconds: 20.04,
-        rows: [
-          row('a.onnx', [200, 210, 220, 230, 240], null, [3e8, 3.1e8, 3.3e8]),
-          row(
-            'b.onnx',
-            [100, 105, 110, 115, 120],
-            { median: 2, low: 1.9, high: 2.1, confidence: 0.9375 },
-            [2e8, 2e8, 2e8],
-          ),
-        ],
-      },
-    ],
-  };
+};
+const report: BenchReport = {
+  machine: { processor: 'P', cores: 2, node: 'v20.1.0', onnxRuntime: '1.30.0', load: 0.1 },
+  threads: 2,
+  ops: 'portable',
+  reducers: 'function body',
+  inputs: { kind: 'synthetic', sizes: [{ symbol: 'sequence', size: 40 }] },
+  models: [
+    { label: 'a.onnx', file: 'x/a.onnx', reducers: false },
+    { label: 'b.onnx', file: 'x/b.onnx', reducers: true },
+  ],
+  batches: [
+    {
+      batch: 1,
+      turns: 5,
+      stopped: 'seconds',
+      seconds: 20.04,
+      rows: [
+        row('a.onnx', [200, 210, 220, 230, 240], null, [3e8, 3.1e8, 3.3e8]),
+        row(
+          'b.onnx',
+          [100, 105, 110, 115, 120],
+          { median: 2, low: 1.9, high: 2.1, confidence: 0.9375 },
+          [2e8, 2e8, 2e8],
+        ),
+      ],
+    },
+  ],
+};
 
+describe('the table', () => {
   test('gives every figure with its spread', () => {
     expect(benchTable(report, plainStyle).split('\n')).toEqual([
       'machine   P, 2 cores, Node 20.1.0, ONNX Runtime 1.30.0, load 0.10',
@@ -168,5 +170,31 @@ describe('the table', () => {
     );
     expect(alone).not.toMatch(/speed-up|peak|reducers/);
     expect(alone).toContain('inputs   from samples');
+  });
+});
+
+describe('docs/benchmark-models.md', () => {
+  const page = readFileSync(fileURLToPath(new URL('../../docs/benchmark-models.md', import.meta.url)), 'utf8');
+
+  test('tells every flag', () => {
+    const { text } = parse('bench --help') as { text: string };
+    const flags = [...text.matchAll(/^ {2}(?:-\w, )?(--[a-z-]+)/gm)].map((m) => m[1] ?? '');
+    expect(flags.length).toBeGreaterThan(11);
+    expect(flags.filter((flag) => !page.includes(flag))).toEqual([]);
+  });
+
+  test('has examples that are command lines', () => {
+    const examples = [...page.matchAll(/^npx pumer-compile (bench .*)$/gm)].map((m) => parse(m[1] ?? ''));
+    expect(examples.length).toBeGreaterThan(2);
+    expect(examples.map((request) => request.command)).toEqual(examples.map(() => 'bench'));
+  });
+
+  test('tells every field', () => {
+    const [batch] = report.batches;
+    const [, second] = batch!.rows;
+    const parts = [report, report.machine, report.models[0]!, batch!, second!, second!.speedUp!, second!.milliseconds];
+    const fields = [...parts, second!.peakBytes!].flatMap((part) => Object.keys(part));
+    const told = new Set(page.slice(page.indexOf('## JSON')).match(/\w+/g));
+    expect(fields.filter((field) => !told.has(field))).toEqual([]);
   });
 });

@@ -1,10 +1,13 @@
 /**
- * `npm run bench -- speed|reducer|compile-cost [MODEL...]`: benchmarks, never run as tests. Figures mean something only on a
+ * `npm run bench -- speed|reducer|compile-cost|latency-model [MODEL...]`: benchmarks, never run as tests. Figures mean something only on a
  * machine that does nothing else; the load is printed with them.
  *
- *   --threads N      threads of ONNX Runtime (speed, reducer; 2)
+ *   --threads N      threads of ONNX Runtime (speed, reducer, latency-model; 2)
  *   --batches LIST   batch sizes and pairs of runs, such as 1:15,4:11,16:7 (speed)
  *   --runs N         copies and compilations (compile-cost; 5), pairs of runs (reducer; 40)
+ *   --plans N        random plans (latency-model; 20)
+ *   --seed N         of their ratios (latency-model; 1)
+ *   --effort WORD    plans timed for the model: quick, default or thorough (latency-model; default)
  *   --folder DIR     where compiled models go (bench/cache)
  */
 import { existsSync } from 'node:fs';
@@ -13,6 +16,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { compileCost } from './compile-cost.ts';
+import { latencyModel } from './latency-model.ts';
 import { reducerAlone } from './reducer.ts';
 import { defaultModel, speed } from './speed.ts';
 
@@ -22,6 +26,9 @@ const options = {
   threads: { type: 'string', default: '2' },
   batches: { type: 'string', default: '1:15,4:11,16:7' },
   runs: { type: 'string' },
+  plans: { type: 'string', default: '20' },
+  seed: { type: 'string', default: '1' },
+  effort: { type: 'string', default: 'default' },
   folder: { type: 'string', default: join(root, 'bench/cache') },
 } as const;
 
@@ -66,7 +73,16 @@ const main = async (): Promise<void> => {
     print(machine());
     const threads = count('--threads', values.threads);
     await reducerAlone({ threads, batches: [1, 4, 16], runs: count('--runs', values.runs ?? '40') }, print);
-  } else throw new Error('usage: npm run bench -- speed|reducer|compile-cost [MODEL...]');
+  } else if (command === 'latency-model') {
+    const effort = (['quick', 'default', 'thorough'] as const).find((word) => word === values.effort);
+    if (effort === undefined) throw new Error(`--effort takes quick, default or thorough, found "${values.effort}"`);
+    print(machine());
+    for (const model of models()) {
+      const [threads, plans] = [count('--threads', values.threads), count('--plans', values.plans)];
+      const seed = count('--seed', values.seed);
+      await latencyModel({ model, threads, plans, seed, effort, folder: values.folder }, print);
+    }
+  } else throw new Error('usage: npm run bench -- speed|reducer|compile-cost|latency-model [MODEL...]');
 };
 
 try {

@@ -23,7 +23,7 @@ export interface Outlook {
 }
 
 /** How far a loss told from the distance is thought to be off, as a share: what the plans tried say, within bounds. */
-const TOLD_WITHIN = { least: 0.15, usual: 0.5, most: 2 } as const;
+const TOLD_WITHIN = { least: 0.15, usual: 0.5, most: 1 } as const;
 /** Samples' worth of trust in the usual spread of losses. */
 const PRIOR_SAMPLES = 25;
 

@@ -3,6 +3,7 @@
  * any plan loses: the sum over its ratios. Rough, but it says where to look.
  */
 import type { PlannedSite } from '../reduction/plan.ts';
+import { fitNonNegative } from './least-squares.ts';
 import { ratioAt, type Kind, type Knob } from './plan-space.ts';
 
 export interface SensitivityLevel {
@@ -28,8 +29,6 @@ export const probedRatios: Readonly<Record<Kind, readonly [low: number, high: nu
 /** Distance lost, guessed as a sum over ratios; 0 only where nothing is removed. */
 export type GuessedLoss = (sites: readonly PlannedSite[]) => number;
 
-const nameOf = ({ layer, kind }: Knob): string => `${kind} ${layer}`;
-
 /** Loss at one ratio from the levels measured: bent below the first, straight between, steeper beyond the last. */
 const lossAt = (levels: readonly { readonly ratio: number; readonly loss: number }[], ratio: number): number => {
   const [first, second] = levels;
@@ -42,24 +41,73 @@ const lossAt = (levels: readonly { readonly ratio: number; readonly loss: number
   return second.loss + slope * (ratio - second.ratio) * (1 + beyond) + second.loss * beyond * beyond;
 };
 
-export const guessedLoss = (sensitivities: readonly Sensitivity[]): GuessedLoss => {
+/** A plan tried, for what a guess learns from it. */
+export interface KnownLoss {
+  readonly sites: readonly PlannedSite[];
+  readonly distance: number;
+  /** Samples it was tried on. */
+  readonly count: number;
+}
+
+/** How far a ratio's own loss, and the part that grows with what else is removed, may be off before plans correct them. */
+const PRIOR = { own: 0.7, together: 1 } as const;
+/** A guess is never better than this share of the loss; on few samples the distance itself is rough. */
+const ROUGH = { guess: 0.1, samples: 1 } as const;
+/** Plans beyond this many say little new, and the fit takes time: the latest are used. */
+const MOST_KNOWN = 200;
+
+/**
+ * From each ratio's sensitivity, corrected by the plans tried since: what each counts for, and how much more it counts
+ * the more is removed beside it.
+ */
+export const guessedLoss = (sensitivities: readonly Sensitivity[], known: readonly KnownLoss[] = []): GuessedLoss => {
   const distances = sensitivities.flatMap((s) => s.levels.map((l) => l.distance)).sort((a, b) => a - b);
   // Where a ratio seems to cost nothing, few samples say so: never quite nothing.
   const floor = Math.max((distances[distances.length >> 1] ?? 0) / 100, 1e-9);
-  const curves = new Map(
-    sensitivities.map((s) => {
-      let least = floor;
-      const levels = s.levels.map(({ ratio, distance }) => ({ ratio, loss: (least = Math.max(distance, least)) }));
-      return [nameOf(s), { knob: s as Knob, levels }];
-    }),
-  );
-  return (sites) => {
+  const curves = sensitivities.map((s) => {
+    let least = floor;
+    const levels = s.levels.map(({ ratio, distance }) => ({ ratio, loss: (least = Math.max(distance, least)) }));
+    return { knob: s as Knob, levels };
+  });
+  const termsOf = (sites: readonly PlannedSite[]): number[] => {
     let sum = 0;
-    for (const { knob, levels } of curves.values()) {
+    let removed = 0;
+    const own = curves.map(({ knob, levels }) => {
       const ratio = ratioAt(sites, knob);
       // A ratio that could not be tried alone counts as one that costs the usual.
-      if (ratio > 0) sum += levels.length === 0 ? floor * 100 * ratio : lossAt(levels, ratio);
-    }
-    return sum;
+      const loss = ratio === 0 ? 0 : levels.length === 0 ? floor * 100 * ratio : lossAt(levels, ratio);
+      sum += loss;
+      removed += ratio;
+      return loss;
+    });
+    return [...own, sum * removed];
+  };
+  const prior = [...curves.map(() => 1), 0];
+  const told = known
+    .filter(({ distance }) => distance > 0)
+    .slice(-MOST_KNOWN)
+    .map(({ sites, distance, count }) => ({
+      terms: termsOf(sites),
+      value: distance,
+      deviation: distance * (ROUGH.guess + ROUGH.samples / Math.sqrt(count)),
+    }));
+  const weights =
+    told.length === 0
+      ? prior
+      : fitNonNegative(
+          [
+            ...prior.map((value, k) => ({
+              terms: prior.map((_, i) => (i === k ? 1 : 0)),
+              value,
+              deviation: k < curves.length ? PRIOR.own : PRIOR.together,
+            })),
+            ...told,
+          ],
+          prior.length,
+        );
+  return (sites) => {
+    // A weight that ended at 0 is one not known well: never quite nothing.
+    const terms = termsOf(sites);
+    return terms.reduce((sum, term, k) => sum + term * Math.max(weights[k] ?? 0, k < curves.length ? 0.05 : 0), 0);
   };
 };

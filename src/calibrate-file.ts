@@ -2,14 +2,15 @@
  * One model file and a folder of samples into a plan file: reads, calibrates, writes the plan whole or not at all. The
  * state of the search lies beside the plan while it runs. Prints nothing.
  */
+import { createHash } from 'node:crypto';
 import { existsSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
 import { calibrateModel, type Calibration, type CalibrationRequest } from './calibrate-model.ts';
 import { parseLatencyTable } from './calibrate/latency-table.ts';
 import type { LatencyTable } from './calibrate/latency-model.ts';
-import { printPlanFile } from './calibrate/plan-file.ts';
+import { planFileOf, printPlanFile, type CalibrationRecord } from './calibrate/plan-file.ts';
 import { parseSearchState, textHash, type SearchState } from './calibrate/search-state.ts';
-import { scoringOf } from './calibrate/session-evaluator.ts';
+import { scoringMetrics } from './calibrate/scoring-metrics.ts';
 import { openWorkshop, runtimeForCalibration } from './calibration-workshop.ts';
 import { checkInputNames } from './compile-file.ts';
 import { CompileError, type Diagnostic } from './diagnostics/diagnostic.ts';
@@ -26,6 +27,7 @@ import type { Semantics } from './reduction/plan.ts';
 import { controlWins, missedText, type CalibrationReport } from './report/calibration.ts';
 import { readSamples } from './samples/read-samples.ts';
 import { isFileError, statIfAny } from './support/files.ts';
+import { toolVersion } from './version.ts';
 import { stageBeside } from './support/staging.ts';
 
 /** What a calibration is asked for, as flags give it. */
@@ -52,6 +54,7 @@ export interface CalibrateWatch {
 export interface CalibrateFileResult {
   readonly calibration: Calibration;
   readonly report: CalibrationReport;
+  readonly record: CalibrationRecord;
   readonly diagnostics: readonly Diagnostic[];
 }
 
@@ -70,7 +73,7 @@ const readLatencyTable = (file: string): LatencyTable => {
   const text = textOf(file, refuse);
   let inPlan: unknown;
   try {
-    inPlan = (JSON.parse(text) as { latency?: unknown } | null)?.latency;
+    inPlan = (JSON.parse(text) as { calibration?: { latency?: unknown } } | null)?.calibration?.latency;
   } catch {
     inPlan = undefined;
   }
@@ -104,6 +107,11 @@ const fingerprint = (path: string): string => {
   const { size, mtimeMs } = statSync(path);
   return textHash(`${size} ${mtimeMs}`);
 };
+
+/** Of the normal distribution, 97.5 %. */
+const Z = 1.959963984540054;
+
+const sha256Of = (file: string): string => createHash('sha256').update(readFileSync(file)).digest('hex');
 
 const budgetText = ({
   maxDrop,
@@ -161,6 +169,53 @@ const reportOf = (
   };
 };
 
+const recordOf = (
+  report: CalibrationReport,
+  { latency, result, chosen }: Calibration,
+  request: CalibrateFileRequest,
+): CalibrationRecord => {
+  const { samples, search, missed, interrupted } = report;
+  const { drop, agreement } = result.chosen;
+  const around = ({
+    mean,
+    standardError,
+  }: {
+    mean: number;
+    standardError: number;
+  }): CalibrationRecord['choosing']['drop'] =>
+    Number.isFinite(standardError)
+      ? { mean, low: mean - Z * standardError, high: mean + Z * standardError }
+      : { mean, low: null, high: null };
+  const { measured } = chosen;
+  return {
+    tool: { name: 'pumer-compile', version: toolVersion },
+    model: { file: basename(request.input), sha256: sha256Of(request.input) },
+    data: { source: request.data, choosing: samples.choosing, judging: samples.judging, labelled: samples.labelled },
+    metric: { name: report.metric, output: request.outputName ?? null },
+    budget: request.budget,
+    missed,
+    interrupted,
+    choosing: { samples: samples.choosing, drop: around(drop), agreement: around(agreement) },
+    held_out: { samples: samples.judging, drop: chosen.drop, agreement: chosen.agreement },
+    speedup: {
+      predicted: chosen.predictedSpeedup,
+      measured:
+        measured === undefined
+          ? null
+          : { original_ms: measured.original, compiled_ms: measured.compiled, ratio: measured.ratio },
+    },
+    multiply_adds_left: chosen.multiplyAddsLeft,
+    front: result.front.map((p) => ({
+      sites: p.plan.sites,
+      drop: p.drop.mean,
+      agreement: p.agreement.mean,
+      predicted_speedup: 1 / p.ratio,
+    })),
+    search: { effort: request.effort, seed: request.seed, plans: search.plans, plan_samples: search.evaluations },
+    latency: latency.table,
+  };
+};
+
 /**
  * Throws a UsageError, CompileErrors of model, data, state and table; a budget that is not kept is no error here but
  * `report.missed`.
@@ -207,7 +262,7 @@ export const calibrateOn = async (
       semantics: request.semantics,
       ...(request.layers !== undefined && { layers: request.layers }),
       budget: request.budget,
-      scoring: scoringOf(model, metric, request.outputName),
+      metrics: scoringMetrics(model, metric, request.outputName === undefined ? {} : { output: request.outputName }),
       effort: request.effort,
       seed: request.seed,
       batch: request.batch,
@@ -226,16 +281,21 @@ export const calibrateOn = async (
     });
     const report = reportOf(request, found, metric.name, samples.labelled);
     const wins = report.controls.filter(controlWins).map((c) => c.control);
-    return { calibration: found, report, diagnostics: wins.length === 0 ? [] : [say.controlsWin(wins)] };
+    return {
+      calibration: found,
+      report,
+      record: recordOf(report, found, request),
+      diagnostics: wins.length === 0 ? [] : [say.controlsWin(wins)],
+    };
   } finally {
     shop.close();
   }
 };
 
 /** Writes the plan beside nothing of its own; removes the state of a search that came to its end. */
-export const writePlanFile = (output: string, { calibration, report }: CalibrateFileResult): void => {
+export const writePlanFile = (output: string, { calibration, record }: CalibrateFileResult): void => {
   try {
-    replaceFile(output, printPlanFile(calibration.plan, report, calibration.latency.table));
+    replaceFile(output, printPlanFile(planFileOf(calibration.plan, record)));
   } catch (error) {
     if (isFileError(error)) throw new CompileError(sayFiles.outputNotWritten(output, error.message), { cause: error });
     throw error;

@@ -11,7 +11,8 @@ import { measureLatencies } from './calibrate/latency-measure.ts';
 import { fitLatencyModel, type LatencyModel, type LatencyTable, type TimedPlan } from './calibrate/latency-model.ts';
 import type { SearchState } from './calibrate/search-state.ts';
 import { search, type Effort, type SearchProgress, type SearchResult } from './calibrate/search.ts';
-import { evaluatorOf, referencesOf, type Scoring } from './calibrate/session-evaluator.ts';
+import { createScoring, sessionEvaluator } from './calibrate/session-evaluator.ts';
+import type { ScoringMetrics } from './calibrate/scoring-metrics.ts';
 import type { CalibrationModel } from './calibration-model.ts';
 import type { Workshop } from './calibration-workshop.ts';
 import { tryControls } from './controls.ts';
@@ -26,7 +27,7 @@ export interface CalibrationRequest {
   readonly semantics: Semantics;
   readonly layers?: readonly number[];
   readonly budget: Budget;
-  readonly scoring: Scoring;
+  readonly metrics: ScoringMetrics;
   readonly effort: Effort;
   readonly seed: number;
   /** Rows of the runs that are timed. */
@@ -154,6 +155,7 @@ const measuredPlan = async (
   if (timed === undefined) return undefined;
   const { median, low, high } = timed.ratio;
   return {
+    ratio: timed.ratio,
     original: timed.original,
     compiled: timed.compiled,
     speedup: { median: 1 / median, low: 1 / high, high: 1 / low },
@@ -168,11 +170,14 @@ export const calibrateModel = async (
   watch: CalibrationWatch,
 ): Promise<Calibration> => {
   const { progress, signal } = watch;
-  const { budget, scoring, effort, seed, semantics } = request;
+  const { budget, metrics, effort, seed, semantics } = request;
   if (samples.count < 2) throw new CompileError(say.tooFewSamples(samples.count));
   const halves = splitHalves(samples.count, seed);
   progress(say.preparing());
-  const candidate = shop.calibrationModel({ semantics, ...(request.layers !== undefined && { layers: request.layers }) });
+  const candidate = shop.calibrationModel({
+    semantics,
+    ...(request.layers !== undefined && { layers: request.layers }),
+  });
   const started = performance.now();
   const table =
     request.state?.latency ??
@@ -185,10 +190,13 @@ export const calibrateModel = async (
   const original = await shop.open(shop.original);
   const session = await shop.openCalibration(candidate);
   try {
-    const references = referencesOf({ samples, scoring, rows: EVALUATED_ROWS, run: (feeds) => original.run(feeds) });
-    const evaluator = evaluatorOf(references, (plan, feeds) =>
-      session.run(new Map([...feeds, ...candidate.feedsFor(plan)])),
-    );
+    const scoring = createScoring({
+      samples,
+      rows: EVALUATED_ROWS,
+      original: (feeds) => original.run(feeds),
+      ...metrics,
+    });
+    const evaluator = sessionEvaluator(session, candidate, scoring);
     const result = await search({
       sites: candidate.sites,
       semantics,
@@ -200,7 +208,7 @@ export const calibrateModel = async (
       budget,
       effort,
       seed,
-      facts: { ...request.facts, metric: scoring.metric.name },
+      facts: { ...request.facts, metric: metrics.metric.name },
       ...(request.state !== undefined && { state: request.state }),
       ...(watch.keep !== undefined && { onState: watch.keep }),
       ...(watch.searching !== undefined && { onProgress: watch.searching }),
@@ -220,13 +228,13 @@ export const calibrateModel = async (
       figures(plan, await evaluator.losses(plan, halves.judging));
     const { plan } = result.chosen;
     // The chosen plan is judged as it will run: compiled, not by the calibration model.
-    const losses = await shop.lossesOf(plan, references, halves.judging);
+    const losses = await shop.lossesOf(plan, scoring, halves.judging);
     const measured = await measuredPlan(shop, plan, samples, halves, request, new AbortController().signal);
     const chosen = { ...figures(plan, losses), ...(measured !== undefined && { measured }) };
     const front: PlanFigures[] = [];
     for (const point of thinned(result)) front.push(await judge(point));
     const uncalibrated = shop.defaultPlan(semantics);
-    const controls = await tryControls({ shop, candidate, plan, losses, references, halves, sizes, seed, progress });
+    const controls = await tryControls({ shop, candidate, plan, losses, scoring, samples, halves, sizes, progress });
     return {
       plan,
       candidate,
@@ -240,9 +248,9 @@ export const calibrateModel = async (
       ],
       chosen,
       front,
-      uncalibrated: figures(uncalibrated, await shop.lossesOf(uncalibrated, references, halves.judging)),
+      uncalibrated: figures(uncalibrated, await shop.lossesOf(uncalibrated, scoring, halves.judging)),
       controls,
-      unreduced: await references.meanScore(halves.judging),
+      unreduced: mean(await scoring.unreduced(halves.judging)),
       seconds: {
         latency: (timed - started) / 1000,
         search: (searched - timed) / 1000,
@@ -254,6 +262,8 @@ export const calibrateModel = async (
     await original.release();
   }
 };
+
+const mean = (values: Float64Array): number => values.reduce((sum, v) => sum + v, 0) / values.length;
 
 /** At most so many plans of a front are judged: each costs a pass over the half. */
 const MOST_JUDGED = 8;

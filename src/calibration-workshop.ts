@@ -9,7 +9,7 @@ import { shapesOf } from './analysis/shapes.ts';
 import { isFault } from './analysis/sites.ts';
 import type { Understanding } from './analysis/understanding.ts';
 import type { LaneSizes } from './calibrate/candidate-model.ts';
-import { evaluatorOf, type References } from './calibrate/session-evaluator.ts';
+import type { Scoring } from './calibrate/session-evaluator.ts';
 import type { Losses } from './calibrate/evaluator.ts';
 import type { ModelSource } from './calibrate/latency-measure.ts';
 import { calibrationModel, type CalibrationChoices, type CalibrationModel } from './calibration-model.ts';
@@ -58,7 +58,7 @@ export interface Workshop {
   readonly open: (model: ModelSource) => Promise<Session>;
   readonly openCalibration: (candidate: CalibrationModel) => Promise<Session>;
   /** What a plan loses, compiled as it will run. */
-  readonly lossesOf: (plan: ReductionPlan, references: References, samples: readonly number[]) => Promise<Losses>;
+  readonly lossesOf: (plan: ReductionPlan, scoring: Scoring, samples: readonly number[]) => Promise<Losses>;
   /** What compiling does without ratios, layers or plan. */
   readonly defaultPlan: (semantics: Semantics) => ReductionPlan;
   /** Removes everything that was made. */
@@ -120,12 +120,12 @@ export const openWorkshop = (given: WorkshopOptions): Workshop => {
         discard(path);
       }
     },
-    lossesOf: async (plan, references, samples) => {
+    lossesOf: async (plan, scoring, samples) => {
       const source = compiled(plan);
       try {
         const session = await open(source);
         try {
-          return await evaluatorOf(references, (_, feeds) => session.run(feeds)).losses(plan, samples);
+          return await scoring.losses((feeds) => session.run(feeds), samples);
         } finally {
           await session.release();
         }

@@ -6,7 +6,7 @@ import type { LaneSizes } from './calibrate/candidate-model.ts';
 import type { Losses } from './calibrate/evaluator.ts';
 import type { Halves } from './calibrate/halves.ts';
 import { against, verdictOf } from './calibrate/judge.ts';
-import { evaluatorOf, type References } from './calibrate/session-evaluator.ts';
+import { sessionEvaluator, type Scoring } from './calibrate/session-evaluator.ts';
 import { openImages, shrunkFeeds, sizeAtShare } from './calibrate/smaller-images.ts';
 import type { CalibrationModel, Control } from './calibration-model.ts';
 import type { Workshop } from './calibration-workshop.ts';
@@ -14,6 +14,7 @@ import { CompileError } from './diagnostics/diagnostic.ts';
 import * as say from './diagnostics/messages-calibrate.ts';
 import type { ReductionPlan } from './reduction/plan.ts';
 import type { ControlFigures, ControlName } from './report/calibration.ts';
+import type { SampleSet } from './samples/sample-set.ts';
 import { symbolsOf } from './samples/symbols.ts';
 
 export interface ControlRequest {
@@ -22,10 +23,10 @@ export interface ControlRequest {
   readonly plan: ReductionPlan;
   /** Of the plan, on the samples that judge. */
   readonly losses: Losses;
-  readonly references: References;
+  readonly scoring: Scoring;
+  readonly samples: SampleSet;
   readonly halves: Halves;
   readonly sizes: LaneSizes;
-  readonly seed: number;
   readonly progress: (step: string) => void;
 }
 
@@ -36,7 +37,7 @@ const otherTokens: readonly (readonly [ControlName, Control])[] = [
 ];
 
 const tryOtherTokens = async (
-  { shop, candidate, plan, losses, references, halves, sizes, seed }: ControlRequest,
+  { shop, candidate, plan, losses, scoring, halves, sizes }: ControlRequest,
   control: ControlName,
   choice: Control,
 ): Promise<ControlFigures> => {
@@ -44,10 +45,7 @@ const tryOtherTokens = async (
   const model = shop.calibrationModel({ semantics: candidate.semantics, layers, control: choice });
   const session = await shop.openCalibration(model);
   try {
-    const evaluator = evaluatorOf(references, (p, feeds) =>
-      session.run(new Map([...feeds, ...model.feedsFor(p)])),
-    );
-    const found = await evaluator.losses(plan, halves.judging);
+    const found = await sessionEvaluator(session, model, scoring).losses(plan, halves.judging);
     const none = { ...plan, sites: [] };
     const left = model.costOf(plan, sizes).multiplyAdds / model.costOf(none, sizes).multiplyAdds;
     return { control, ...verdictOf(found), multiplyAddsLeft: left, against: against(found, losses) };
@@ -61,14 +59,15 @@ const trySmallerImages = async ({
   candidate,
   plan,
   losses,
-  references,
+  scoring,
+  samples,
   halves,
   sizes,
 }: ControlRequest): Promise<ControlFigures> => {
   const control = 'smaller images';
   const images = openImages(shop.model);
   if ('why' in images) return { control, why: images.why };
-  const [batch] = references.samples.batches(halves.judging, 1);
+  const [batch] = samples.batches(halves.judging, 1);
   const symbols = batch === undefined ? new Map<string, number>() : symbolsOf(shop.model, batch.feeds);
   const share =
     candidate.costOf(plan, sizes).multiplyAdds / candidate.costOf({ ...plan, sites: [] }, sizes).multiplyAdds;
@@ -76,10 +75,10 @@ const trySmallerImages = async ({
   if (smaller === undefined) return { control, why: say.noSmallerPicture() };
   const session = await shop.open(shop.original);
   try {
-    const evaluator = evaluatorOf(references, (_, feeds) =>
-      session.run(shrunkFeeds(shop.model, images, feeds, smaller.size)),
+    const found = await scoring.losses(
+      (feeds) => session.run(shrunkFeeds(shop.model, images, feeds, smaller.size)),
+      halves.judging,
     );
-    const found = await evaluator.losses(plan, halves.judging);
     return {
       control,
       ...verdictOf(found),

@@ -38,6 +38,8 @@ export interface PlanFigures extends HeldOut {
   readonly measured?: {
     readonly original: TimeFigure;
     readonly compiled: TimeFigure;
+    /** Compiled / original of the same turn. */
+    readonly ratio: TimeFigure;
     readonly speedup: TimeFigure;
   };
 }

@@ -79,7 +79,8 @@ const latencyTable = async (
   const { batch, effort } = request;
   const [timedBatch] = samples.batches(halves.choosing, batch);
   if (timedBatch === undefined) throw new CompileError(say.tooFewSamples(samples.count));
-  const sizes = shop.sizesOf(timedBatch.feeds);
+  const sizes = candidate.sizesOf(timedBatch.feeds);
+  if (sizes === undefined) throw new CompileError(say.tokensUncounted());
   const plans = latencyDesign(candidate, sizes, effort);
   const timed: readonly TimedPlan[] = await measureLatencies(
     {

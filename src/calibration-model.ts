@@ -4,17 +4,16 @@
  * pipeline, proof included.
  */
 import { resolvePlan } from '../passes/plan-sites.ts';
-import { assumedSizes } from './analysis/open-sizes.ts';
 import { isFault } from './analysis/sites.ts';
 import type { LaneHints } from './analysis/lane-births.ts';
 import type { Understanding } from './analysis/understanding.ts';
 import type { CandidateModel, OpenSite } from './calibrate/candidate-model.ts';
+import { planCosts } from './calibrate/plan-cost.ts';
 import { applyPlan, metadataKeys, prepareModel, type CompileChoices } from './compile.ts';
 import { CompileError, newReport, type Diagnostic } from './diagnostics/diagnostic.ts';
 import * as say from './diagnostics/messages.ts';
 import { DataType, type Model, type ValueName } from './graph/model.ts';
 import { ratioUnits } from './reduction/counts.ts';
-import { planCosts } from './reduction/plan-cost.ts';
 import type { PlannedSite, ReductionPlan, Semantics, SiteRatios } from './reduction/plan.ts';
 import { ratioInput, type ResolvedPlan } from './reduction/site-plan.ts';
 import type { TensorData } from './runtime/tensor-data.ts';
@@ -30,8 +29,6 @@ export interface CalibrationChoices extends Pick<CompileChoices, 'saliency' | 'o
   /** Layers that may become sites; all of them where not given. */
   readonly layers?: readonly number[];
   readonly control?: Control;
-  /** Sizes of one row for what the model leaves open, at which work is counted; assumed ones where not given. */
-  readonly symbols?: ReadonlyMap<string, number>;
 }
 
 /** A layer, or its text alone, that stays as it is in every plan. */
@@ -184,9 +181,6 @@ const feedsOf = (
   return feeds;
 };
 
-const oneRow = (model: Model): ReadonlyMap<string, number> =>
-  new Map(assumedSizes(model).map(({ symbol, size }) => [symbol, size]));
-
 /** Throws a CompileError for a model of which no layer can be a site. */
 export const calibrationModel = (original: Model, choices: CalibrationChoices): CalibrationModel => {
   const { semantics } = choices;
@@ -208,6 +202,6 @@ export const calibrationModel = (original: Model, choices: CalibrationChoices): 
     sites,
     closed: [...closed, ...textLeftAlone(understanding, built, closed)],
     feedsFor: (plan) => feedsOf(plan, semantics, sites),
-    costOf: planCosts(understanding, built.resolved, choices.symbols ?? oneRow(original)),
+    ...planCosts(understanding, built.resolved),
   };
 };

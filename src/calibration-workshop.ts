@@ -5,10 +5,6 @@
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { shapesOf } from './analysis/shapes.ts';
-import { isFault } from './analysis/sites.ts';
-import type { Understanding } from './analysis/understanding.ts';
-import type { LaneSizes } from './calibrate/candidate-model.ts';
 import type { Scoring } from './calibrate/session-evaluator.ts';
 import type { Losses } from './calibrate/evaluator.ts';
 import type { ModelSource } from './calibrate/latency-measure.ts';
@@ -20,10 +16,8 @@ import type { Model } from './graph/model.ts';
 import { writeModel } from './onnx/write.ts';
 import { resolveOptions, type CompileOptions } from './options.ts';
 import { choosePlan } from './reduction/choose-plan.ts';
-import type { Modality, ReductionPlan, Semantics } from './reduction/plan.ts';
+import type { ReductionPlan, Semantics } from './reduction/plan.ts';
 import type { Runtime, Session } from './runtime/session.ts';
-import type { Tensors } from './samples/sample-set.ts';
-import { symbolsOf } from './samples/symbols.ts';
 import { machineHere, machineText } from './timing/machine.ts';
 
 export interface WorkshopOptions {
@@ -46,8 +40,6 @@ export interface Workshop {
   readonly threads: number | undefined;
   /** Cross-modal layers. */
   readonly depth: number;
-  /** Tokens of each lane for one row of inputs. Throws a CompileError tokens-uncounted. */
-  readonly sizesOf: (feeds: Tensors) => LaneSizes;
   readonly calibrationModel: (
     choices: Pick<CalibrationChoices, 'semantics' | 'layers' | 'control'>,
   ) => CalibrationModel;
@@ -64,20 +56,6 @@ export interface Workshop {
   /** Removes everything that was made. */
   readonly close: () => void;
 }
-
-/** Tokens of each lane before anything shortens them, for one row. */
-const laneSizes = (u: Understanding, symbols: ReadonlyMap<string, number>): LaneSizes => {
-  const tokens = u.sites
-    .flat()
-    .flatMap((site) => (isFault(site) ? [] : [...site.scoring.queryTokens, ...site.image.keys.keyTokens]));
-  const sizeOf = (lane: Modality): number => {
-    const run = tokens.find((t) => t.lane === lane);
-    const size = run && shapesOf(u.model).resolve(run.length, symbols);
-    if (size === undefined) throw new CompileError(say.tokensUncounted(lane));
-    return size;
-  };
-  return { image: sizeOf('image'), text: sizeOf('text') };
-};
 
 /** Throws a CompileError for a model that cannot be reduced. */
 export const openWorkshop = (given: WorkshopOptions): Workshop => {
@@ -107,7 +85,6 @@ export const openWorkshop = (given: WorkshopOptions): Workshop => {
     machine: `${machineText(machineHere(given.node, runtime.version))}, ${say.reducersOn(runtime.ops)}`,
     threads,
     depth: understanding.layers.length,
-    sizesOf: (feeds) => laneSizes(understanding, symbolsOf(model, feeds)),
     calibrationModel: (chosen) => calibrationModel(model, { hints, saliency, outputs, ...chosen }),
     compiled,
     discard,

@@ -3,7 +3,6 @@
  * site are inputs, and what a plan costs in work, told without running anything.
  */
 import type { Model } from '../graph/model.ts';
-import type { LaneSizes, PlanCost } from '../reduction/plan-cost.ts';
 import type { ReductionPlan, Semantics } from '../reduction/plan.ts';
 import type { TensorData } from '../runtime/tensor-data.ts';
 
@@ -14,7 +13,35 @@ export interface OpenSite {
   readonly text: boolean;
 }
 
-export type { LaneSizes, PlanCost, Stage } from '../reduction/plan-cost.ts';
+/** All nodes that see the same versions of both lanes: what runs between two changes of length. */
+export interface Stage {
+  /** Tokens of each lane while in it. */
+  readonly image: number;
+  readonly text: number;
+  /** Multiply-adds of products, one row of the batch. */
+  readonly multiplyAdds: number;
+  /** Elements written by everything else (softmax, norms, activations, additions): work that products leave out. */
+  readonly elements: number;
+}
+
+export interface PlanCost {
+  /** Of the whole model, the reducers' own left out; one row of the batch. */
+  readonly multiplyAdds: number;
+  /** The same stages in the same order for every plan of a model. */
+  readonly stages: readonly Stage[];
+  /** Sites where anything is removed, by layer, with the tokens entering and leaving. */
+  readonly sites: readonly {
+    readonly layer: number;
+    readonly image: { readonly before: number; readonly after: number };
+    readonly text: { readonly before: number; readonly after: number };
+  }[];
+}
+
+/** Sizes of one row: tokens of each lane as they are born. */
+export interface LaneSizes {
+  readonly image: number;
+  readonly text: number;
+}
 
 export interface CandidateModel {
   readonly semantics: Semantics;
@@ -24,6 +51,8 @@ export interface CandidateModel {
   /** The added inputs. Throws an InternalError for a plan with sites or ratios that are not open. */
   readonly feedsFor: (plan: ReductionPlan) => ReadonlyMap<string, TensorData>;
   readonly costOf: (plan: ReductionPlan, sizes: LaneSizes) => PlanCost;
+  /** Tokens of one row for inputs of these sizes; undefined where they do not tell. */
+  readonly sizesOf: (feeds: ReadonlyMap<string, { readonly dims: readonly number[] }>) => LaneSizes | undefined;
 }
 
 /** Ratios are decimals with at most this many places in a calibration: inputs are whole numbers of 10^-4. */

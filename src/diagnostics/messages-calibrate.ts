@@ -45,8 +45,8 @@ export const labelsNeeded = (data: string): Diagnostic =>
     fix: 'add an array named labels, or measure agreement with the unreduced model: --metric top1',
   });
 
-export const tokensUncounted = (lane: string): Diagnostic =>
-  error('tokens-uncounted', `how many ${lane} tokens a sample has cannot be told from the sizes of its inputs`);
+export const tokensUncounted = (): Diagnostic =>
+  error('tokens-uncounted', 'how many tokens a sample has cannot be told from the sizes of its inputs');
 
 export const tooFewSamples = (count: number): Diagnostic =>
   error('too-few-samples', `${count} samples cannot be split into a half that chooses and a half that judges`, {

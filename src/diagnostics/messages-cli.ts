@@ -17,6 +17,9 @@ export const badFlagValue = (flag: string, value: string, expected: string, sugg
 export const commandUnknown = (name: string, suggestion: string): Diagnostic =>
   error('command-unknown', `there is no command "${name}", and no file of that name`, didYouMean(suggestion, seeHelp));
 
+export const dataMissing = (): Diagnostic =>
+  error('data-not-given', 'no sample data are given', { fix: 'add --data DIR; docs/data.md says what may lie there' });
+
 export const flagsExclude = (one: string, other: string, why: string): Diagnostic =>
   error('flags-exclude', `${one} cannot be given together with ${other}: ${why}`, { fix: 'leave one of them out' });
 

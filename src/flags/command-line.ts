@@ -10,6 +10,7 @@ import { toolVersion } from '../version.ts';
 import { addCompile, type CompileRequest } from './compile.ts';
 import { addInspect, type InspectRequest } from './inspect.ts';
 import { UsageError } from './usage-error.ts';
+import { addValidate, type ValidateRequest } from './validate.ts';
 
 /** Help or the version: text for stdout. */
 export interface TextRequest {
@@ -17,7 +18,7 @@ export interface TextRequest {
   readonly text: string;
 }
 
-export type Request = CompileRequest | InspectRequest | TextRequest;
+export type Request = CompileRequest | InspectRequest | ValidateRequest | TextRequest;
 
 const makeProgram = (run: (request: Request) => void): Command => {
   const program = new Command('pumer-compile')
@@ -30,10 +31,11 @@ const makeProgram = (run: (request: Request) => void): Command => {
     .helpCommand(false);
   addCompile(program, run);
   addInspect(program, run);
+  addValidate(program, run);
   return program;
 };
 
-const commands = ['compile', 'inspect'];
+const commands = ['compile', 'inspect', 'validate'];
 
 /** A first word that is neither a command nor a file, but close to a command. */
 const mistypedCommand = (words: readonly string[]): string | undefined => {

@@ -57,6 +57,15 @@ export const wordOf = <T extends string>(
   return known;
 };
 
+/** A whole number from `least` on. */
+export const countOf = (flags: Flags, name: string, flag: string, least = 1): number | undefined => {
+  const text = textOf(flags, name);
+  if (text === undefined) return undefined;
+  if (!/^\d{1,9}$/.test(text) || Number(text) < least)
+    throw new UsageError(say.badFlagValue(flag, text, `a whole number from ${least} on`));
+  return Number(text);
+};
+
 export const layersOf = (flags: Flags): readonly number[] | undefined => {
   const text = textOf(flags, 'layers');
   if (text === undefined) return undefined;
@@ -127,7 +136,11 @@ export const given = <T extends object>(options: { readonly [K in keyof T]: T[K]
 export const belowOne = (v: number): boolean => v >= 0 && v < 1;
 export const share = 'a share from 0 up to, not including, 1';
 
-const collect = (value: string, before: readonly string[] | undefined): readonly string[] => [...(before ?? []), value];
+/** Gathers what a flag is given several times. */
+export const collect = (value: string, before: readonly string[] | undefined): readonly string[] => [
+  ...(before ?? []),
+  value,
+];
 
 export const hintFlags = (command: Command): Command =>
   command

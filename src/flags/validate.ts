@@ -126,7 +126,7 @@ Examples:
   pumer-compile validate vilt.onnx faster.onnx --data samples/                   what the compiled model does differently
   pumer-compile validate vilt.onnx faster.onnx --data samples/ --max-drop 0.01   exit code 1 where accuracy falls by more
   pumer-compile validate vilt.onnx again.onnx --data samples/ --atol 1e-4        two models that should be the same
-  pumer-compile validate vilt.onnx --data gold/ --atol 1e-4 --rtol 1e-3          against recorded outputs (test_data_set_*)
+  pumer-compile validate vilt.onnx --data gold/ --atol 1e-4 --rtol 1e-3          against recorded outputs
 
 Exit codes:
   0 done   1 a demand is not met, or models or data cannot be used   2 the command line   70 a bug of ours

@@ -30,7 +30,10 @@ export interface ValidationReport extends ModelComparison {
 }
 
 /** Enough digits to tell errors apart, no more. */
-const figure = (value: number): string => (value === 0 ? '0' : value.toPrecision(3));
+const figure = (value: number): string => {
+  if (value === 0) return '0';
+  return value >= 1e-3 && value < 1e5 ? value.toPrecision(3) : value.toExponential(2);
+};
 
 const percent = (share: number): string => `${(100 * share).toFixed(2)} %`;
 const points = (share: number): string => (100 * share).toFixed(2);
@@ -92,6 +95,13 @@ const worstLines = (outputs: readonly OutputComparison[]): string[] =>
       ),
   );
 
+const changedLines = (outputs: readonly OutputComparison[]): string[] =>
+  outputs.flatMap(({ output, changed }) =>
+    changed.length === 0
+      ? []
+      : [`other answers  ${output} on ${changed.slice(0, 5).join(', ')}${changed.length > 5 ? ', ...' : ''}`],
+  );
+
 const fusedLines = ({ fused, reducers }: ValidationReport): string[] => {
   if (reducers === null) return [];
   if (fused === null) return [reducersLine(reducers).replace('reducers: ', 'reducers       ')];
@@ -108,7 +118,7 @@ const gateLines = (gates: readonly Gate[], style: Style): string[] => {
   if (failed.length > 0)
     return failed.map(({ message }, i) => `${i === 0 ? `${style.red('not met')}        ` : ' '.repeat(15)}${message}`);
   const demanded = gates.filter(({ gate }) => gate !== 'finite').length;
-  return [`demands        ${demanded === 0 ? 'none but finite values' : `all ${demanded} met`}`];
+  return [`demands        ${demanded === 0 ? 'none but finite values' : `${demanded} of ${demanded} met`}`];
 };
 
 /** Lines joined by newlines, without one at the end. */
@@ -126,6 +136,7 @@ export const validationText = (report: ValidationReport, style: Style = plainSty
     ...notFiniteLines(outputs),
     ...accuracyLines(report.accuracy),
     ...worstLines(outputs),
+    ...changedLines(outputs),
     ...fusedLines(report),
     ...gateLines(report.gates, style),
     `time           ${timeText(report.milliseconds)}, ONNX Runtime ${report.runtime}`,

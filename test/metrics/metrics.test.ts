@@ -84,8 +84,7 @@ describe('as PyTorch and NumPy have them', () => {
     ] as const)
       pieces.add(part(candidate, from, to), part(reference, from, to), samples.slice(from, to));
     for (const found of [whole.result(), pieces.result()]) {
-      for (const [name, value] of Object.entries(figures))
-        expect(found[name as 'maxAbsolute']).toBeCloseTo(value, 12);
+      for (const [name, value] of Object.entries(figures)) expect(found[name as 'maxAbsolute']).toBeCloseTo(value, 12);
       expect(found.worst.map(({ sample }) => sample)).toEqual(worst);
       expect(found.cosine).toBeCloseTo(recorded.cosine.reduce((a, b) => a + b, 0) / rows, 12);
       expect(found.elements).toBe(rows * classes);

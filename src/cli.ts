@@ -8,6 +8,7 @@ import { memoryOfModel } from './bench-memory.ts';
 import { checkInputNames, compileFile } from './compile-file.ts';
 import { crashReport } from './crash.ts';
 import { CompileError, type Diagnostic } from './diagnostics/diagnostic.ts';
+import { validationGate } from './diagnostics/messages-validate.ts';
 import { diagnosticText, inFile } from './diagnostics/render.ts';
 import { colourStyle, plainStyle, type Style } from './diagnostics/style.ts';
 import { parseCommandLine, wantsJson } from './flags/command-line.ts';
@@ -17,12 +18,14 @@ import type { CompileRequest } from './flags/compile.ts';
 import type { InspectRequest } from './flags/inspect.ts';
 import type { Display } from './flags/read.ts';
 import { UsageError } from './flags/usage-error.ts';
+import type { ValidateRequest } from './flags/validate.ts';
 import { inspectModel } from './inspect.ts';
 import { readModel } from './onnx/read.ts';
 import { calibrationTable } from './report/calibration.ts';
 import { benchTable } from './report/bench-table.ts';
 import { inspectionText } from './report/inspection.ts';
 import { compileTable } from './report/table.ts';
+import { validationText } from './report/validation.ts';
 import { toolVersion } from './version.ts';
 
 const EXIT = { done: 0, refused: 1, usage: 2, bug: 70, interrupted: 130, terminated: 143 } as const;
@@ -145,8 +148,44 @@ const runBenchMemory = async (request: BenchMemoryRequest): Promise<void> => {
   print(JSON.stringify(await memoryOfModel(request, () => process.resourceUsage().maxRSS)));
 };
 
+/** The exit code: figures are told whether demands are met or not. */
+const runValidate = async (request: ValidateRequest): Promise<number> => {
+  const { display } = request;
+  // Loaded here: other commands need none of it.
+  const { validateFiles } = await import('./validate-files.ts');
+  const progress = makeProgress(display);
+  const report = await validateFiles(request, { progress: progress.step, signal: interruption.signal }).finally(
+    progress.end,
+  );
+  const failed = report.gates.filter(({ passed }) => !passed);
+  const code = failed.length === 0 ? EXIT.done : EXIT.refused;
+  const gate = validationGate(
+    report.candidate,
+    failed.map(({ message }) => message),
+  );
+  if (display.json) {
+    printJson('validate', {
+      ok: failed.length === 0,
+      ...(failed.length > 0 && { exit_code: code, error: gate }),
+      ...report,
+    });
+    return code;
+  }
+  if (!display.quiet) print(validationText(report, styleFor(stdout, display)));
+  // The report has the demands already.
+  const { notes = [], ...bare } = gate;
+  const told = display.quiet ? { ...bare, notes } : bare;
+  if (failed.length > 0) stderr.write(`${diagnosticText(told, styleFor(stderr, display))}\n`);
+  return code;
+};
+
 /** Refusals that are about the command line, wherever they were noticed. */
-const aboutFlags: ReadonlySet<string> = new Set(['output-is-input', 'output-not-file', 'external-file-name']);
+const aboutFlags: ReadonlySet<string> = new Set([
+  'output-is-input',
+  'output-not-file',
+  'external-file-name',
+  'metric-output-unknown',
+]);
 
 const explain = (error: unknown, input: string): { diagnostic: Diagnostic; code: number } => {
   if (error instanceof UsageError) return { diagnostic: error.diagnostic, code: EXIT.usage };
@@ -177,6 +216,8 @@ const main = async (): Promise<number> => {
         return EXIT.done;
       case 'calibrate':
         return await runCalibrate(request);
+      case 'validate':
+        return await runValidate(request);
       case 'bench':
         await runBench(request);
         return EXIT.done;

@@ -12,6 +12,7 @@ import { addBench, type BenchMemoryRequest, type BenchRequest } from './bench.ts
 import { addCompile, type CompileRequest } from './compile.ts';
 import { addInspect, type InspectRequest } from './inspect.ts';
 import { UsageError } from './usage-error.ts';
+import { addValidate, type ValidateRequest } from './validate.ts';
 
 /** Help or the version: text for stdout. */
 export interface TextRequest {
@@ -20,7 +21,13 @@ export interface TextRequest {
 }
 
 export type Request =
-  CompileRequest | InspectRequest | CalibrateRequest | BenchRequest | BenchMemoryRequest | TextRequest;
+  | CompileRequest
+  | InspectRequest
+  | CalibrateRequest
+  | ValidateRequest
+  | BenchRequest
+  | BenchMemoryRequest
+  | TextRequest;
 
 const makeProgram = (run: (request: Request) => void): Command => {
   const program = new Command('pumer-compile')
@@ -34,11 +41,12 @@ const makeProgram = (run: (request: Request) => void): Command => {
   addCompile(program, run);
   addInspect(program, run);
   addCalibrate(program, run);
+  addValidate(program, run);
   addBench(program, run);
   return program;
 };
 
-const commands = ['compile', 'inspect', 'calibrate', 'bench'];
+const commands = ['compile', 'inspect', 'calibrate', 'validate', 'bench'];
 
 /** A first word that is neither a command nor a file, but close to a command. */
 const mistypedCommand = (words: readonly string[]): string | undefined => {

@@ -136,7 +136,11 @@ export const given = <T extends object>(options: { readonly [K in keyof T]: T[K]
 export const belowOne = (v: number): boolean => v >= 0 && v < 1;
 export const share = 'a share from 0 up to, not including, 1';
 
-const collect = (value: string, before: readonly string[] | undefined): readonly string[] => [...(before ?? []), value];
+/** Gathers what a flag is given several times. */
+export const collect = (value: string, before: readonly string[] | undefined): readonly string[] => [
+  ...(before ?? []),
+  value,
+];
 
 export const hintFlags = (command: Command): Command =>
   command

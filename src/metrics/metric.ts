@@ -4,7 +4,7 @@
  */
 import type { TensorData } from '../runtime/tensor-data.ts';
 
-/** Rows of one batch; every tensor has them along axis 0. */
+/** Rows of one batch; every tensor has them along axis 0. A single row may be a feed with tensors of other sizes. */
 export interface ScoredBatch {
   readonly outputs: ReadonlyMap<string, TensorData>;
   /** The unreduced model's outputs on the same rows. */

@@ -6,10 +6,15 @@ import type { TensorData } from '../runtime/tensor-data.ts';
 
 export type Tensors = ReadonlyMap<string, TensorData>;
 
-/** Rows that run together. Row i of every tensor belongs to samples[i]. */
+/**
+ * Rows that run together. Row i of every tensor belongs to samples[i]. A feed that cannot be cut into rows (its inputs
+ * share no first axis, or the model fixes more than one row) is one sample in a batch of its own, with tensors of
+ * whatever sizes it has.
+ */
 export interface SampleBatch {
   /** Samples by number, from 0 in the order of the files. */
   readonly samples: readonly number[];
+  /** Tensors are read when they are asked for: keep what is needed twice. */
   readonly feeds: Tensors;
   /** Class numbers [rows], or a score for each class [rows, classes] (VQA's soft scores). */
   readonly labels?: TensorData;

@@ -9,6 +9,7 @@ import type { CompileRequest } from '../../src/flags/compile.ts';
 import { inspectModel } from '../../src/inspect.ts';
 import { readModel } from '../../src/onnx/read.ts';
 import { parsePlan } from '../../src/reduction/plan.ts';
+import { validateFiles } from '../../src/validate-files.ts';
 import { emptyFolder, models } from './run-cli.ts';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
@@ -21,10 +22,12 @@ const examples = blocks('sh').flatMap((block) =>
 
 const here = (path: string): string => join(root, path);
 
+const unwatched = { progress: () => undefined, signal: new AbortController().signal };
+
 const compiled = (request: CompileRequest, folder: string): Promise<CompileFileResult> =>
   compileFile(
     { ...request, input: here(request.input), output: join(folder, basename(request.output)), validate: false },
-    { progress: () => undefined, signal: new AbortController().signal },
+    unwatched,
   );
 
 const demo = (): Promise<CompileFileResult> =>
@@ -45,6 +48,12 @@ describe('the examples', () => {
       expect(
         inspectModel(readModel(here(request.input)), request.input, request.hints).attentions.length,
       ).toBeGreaterThan(0);
+    } else if (request.command === 'validate') {
+      const report = await validateFiles(
+        { ...request, input: here(request.input), data: here(request.data) },
+        unwatched,
+      );
+      expect(report.gates.filter(({ passed }) => !passed)).toEqual([]);
     } else throw new Error('an example that does nothing');
   });
 });

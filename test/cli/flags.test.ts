@@ -84,6 +84,42 @@ describe('what is asked for', () => {
     expect(parse('--json --no-color inspect in.onnx --text-input ids')).toEqual(wanted);
   });
 
+  test('validate, with one model or two', () => {
+    const display = { json: false, quiet: true, verbose: false, colour: true };
+    expect(parse('validate a.onnx --data gold -q')).toEqual({
+      command: 'validate',
+      input: 'a.onnx',
+      data: 'gold',
+      gates: { tolerances: new Map() },
+      display,
+    });
+    const demands = '--atol 1e-4 --tol logits:1e-3 --tol a:b:0.1,0.2 --min-agreement .99 --max-drop 0';
+    const how = '--output-name logits --batch 16 --threads 2 --limit 100';
+    expect(parse(`validate a.onnx b.onnx --data x.npz ${demands} ${how} -q`)).toEqual({
+      command: 'validate',
+      input: 'a.onnx',
+      other: 'b.onnx',
+      data: 'x.npz',
+      gates: {
+        tolerance: { absolute: 1e-4, relative: 0 },
+        tolerances: new Map([
+          ['logits', { absolute: 1e-3, relative: 0 }],
+          ['a:b', { absolute: 0.1, relative: 0.2 }],
+        ]),
+        minAgreement: 0.99,
+        maxDrop: 0,
+      },
+      outputName: 'logits',
+      batch: 16,
+      threads: 2,
+      limit: 100,
+      display,
+    });
+    const { text } = parse('validate --help') as { text: string };
+    for (const part of ['Examples:', 'Exit codes:', '--tol', 'test_data_set']) expect(text).toContain(part);
+    expect(text.split('\n').filter((line) => line.length > 121)).toEqual([]);
+  });
+
   test('help that teaches, and the version', () => {
     const help = parse('--help');
     expect(help).toMatchObject({ command: 'text' });
@@ -133,6 +169,19 @@ describe('what is wrong', () => {
     ['in.onnx -o out.onnx --lanes embeds=imgae:3', 'bad-flag-value', /did you mean image\?/],
     ['in.onnx -o out.onnx --lanes embeds=image:*,text:*', 'bad-flag-value', /--lanes/],
     ['in.onnx -o out.onnx --lanes embeds=image:0', 'bad-flag-value', /--lanes/],
+    ['validate', 'usage', /missing required argument/],
+    ['validate a.onnx b.onnx', 'data-not-given', /--data/],
+    ['validate a.onnx b.onnx c.onnx --data d', 'usage', /too many arguments/],
+    ['validat a.onnx --data d', 'command-unknown', /did you mean validate\?/],
+    ['validate a.onnx --data d --atol -1', 'bad-flag-value', /--atol takes a number from 0 on/],
+    ['validate a.onnx --data d --rtol x', 'bad-flag-value', /--rtol/],
+    ['validate a.onnx --data d --tol 1e-3', 'bad-flag-value', /logits:1e-3/],
+    ['validate a.onnx --data d --tol logits:1,2,3', 'bad-flag-value', /--tol/],
+    ['validate a.onnx --data d --tol logits:1,', 'bad-flag-value', /--tol/],
+    ['validate a.onnx --data d --min-agreement 99', 'bad-flag-value', /--min-agreement/],
+    ['validate a.onnx --data d --max-drop 1%', 'bad-flag-value', /did you mean 0.01\?/],
+    ['validate a.onnx --data d --batch 0', 'bad-flag-value', /a whole number from 1 on/],
+    ['validate a.onnx --data d --limt 1', 'usage', /did you mean --limit\?/],
   ])('%s', (line, code, says) => {
     const found = refusal(line);
     expect(found.code).toBe(code);

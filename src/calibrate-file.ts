@@ -47,8 +47,8 @@ export interface CalibrateFileRequest extends CalibrateFlags {
 export interface CalibrateWatch {
   readonly progress: (step: string) => void;
   readonly signal: AbortSignal;
-  /** Version of Node. */
-  readonly node: string;
+  /** Version of Node, told with what was timed. */
+  readonly node?: string;
 }
 
 export interface CalibrateFileResult {
@@ -222,19 +222,19 @@ const recordOf = (
  */
 export const calibrateFile = async (
   request: CalibrateFileRequest,
-  { progress, signal, node }: CalibrateWatch,
+  watch: CalibrateWatch,
 ): Promise<CalibrateFileResult> => {
-  progress(`reading ${request.input}`);
+  watch.progress(`reading ${request.input}`);
   const model = readModel(request.input);
   checkInputNames(model, request.options);
-  return calibrateOn(model, request, { progress, signal, node });
+  return calibrateOn(model, request, watch);
 };
 
 /** The same for a model that was read already. */
 export const calibrateOn = async (
   model: Model,
   request: CalibrateFileRequest,
-  { progress, signal, node }: CalibrateWatch,
+  { progress, signal, node = '' }: CalibrateWatch,
 ): Promise<CalibrateFileResult> => {
   const table = request.latencyTable === undefined ? undefined : readLatencyTable(request.latencyTable);
   const { stateFile } = request;
@@ -313,7 +313,15 @@ export const checkPlanPlace = (output: string, input: string): void => {
   if (output === input) throw new CompileError(sayFiles.outputIsInput(output, input));
 };
 
-/** Calibrates and writes the plan; what is not kept of the budget is an error that names the plan. */
+/** Throws budget-not-kept, with the nearest plan written to `planFile`, where a limit is missed. */
+export const keepsBudgetOrThrow = (found: CalibrateFileResult, planFile: string): void => {
+  const { missed } = found.report;
+  if (missed.length === 0) return;
+  writePlanFile(planFile, found);
+  throw new CompileError(say.budgetNotKept(missedText(missed), planFile));
+};
+
+/** Calibrates and writes the plan. What is not kept of the budget, and an interrupt, are told beside it. */
 export const calibrateToFile = async (
   request: CalibrateFileRequest & { readonly output: string },
   watch: CalibrateWatch,
@@ -322,17 +330,11 @@ export const calibrateToFile = async (
   const stateFile = stateFileOf(request.output);
   const found = await calibrateFile({ ...request, stateFile }, watch);
   writePlanFile(request.output, found);
-  if (found.report.interrupted)
-    return {
-      ...found,
-      diagnostics: [...found.diagnostics, say.calibrationInterrupted(request.output, stateFile)],
-    };
-  rmSync(stateFile, { force: true });
-  const { missed } = found.report;
-  return missed.length === 0
-    ? found
-    : {
-        ...found,
-        diagnostics: [...found.diagnostics, say.budgetNotKept(missedText(missed), request.output)],
-      };
+  const { missed, interrupted } = found.report;
+  if (!interrupted) rmSync(stateFile, { force: true });
+  const told = [
+    ...(interrupted ? [say.calibrationInterrupted(request.output, stateFile)] : []),
+    ...(missed.length > 0 ? [say.budgetNotKept(missedText(missed), request.output)] : []),
+  ];
+  return { ...found, diagnostics: [...found.diagnostics, ...told] };
 };

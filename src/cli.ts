@@ -67,9 +67,10 @@ const makeProgress = ({ verbose, quiet, json }: Display): { step: (text: string)
 const runCompile = async (request: CompileRequest): Promise<void> => {
   const { display } = request;
   const progress = makeProgress(display);
-  const { report, plan, diagnostics } = await compileFile(request, {
+  const { report, plan, diagnostics, calibration } = await compileFile(request, {
     progress: progress.step,
     signal: interruption.signal,
+    node: process.version,
   }).finally(progress.end);
   const told = diagnostics.map((diagnostic) => inFile(diagnostic, request.input));
   if (display.json) {
@@ -82,12 +83,14 @@ const runCompile = async (request: CompileRequest): Promise<void> => {
       report: summary,
       validation,
       milliseconds,
+      ...(calibration !== undefined && { calibration }),
       diagnostics: told,
     });
     return;
   }
   if (display.quiet) return;
   for (const diagnostic of told) stderr.write(`${diagnosticText(diagnostic, styleFor(stderr, display))}\n`);
+  if (calibration !== undefined) print(`${calibrationTable(calibration, styleFor(stdout, display))}\n`);
   print(compileTable(report, styleFor(stdout, display)));
 };
 

@@ -5,6 +5,7 @@
 import { readFileSync } from 'node:fs';
 import { basename, dirname, sep } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
+import type { CalibrateFileResult } from './calibrate-file.ts';
 import { compileModel, type Compiled } from './compile.ts';
 import { CompileError, type Diagnostic } from './diagnostics/diagnostic.ts';
 import * as say from './diagnostics/messages-cli.ts';
@@ -18,6 +19,7 @@ import { readModel } from './onnx/read.ts';
 import { writeModel, type Written } from './onnx/write.ts';
 import { OptionError, resolveOptions, type CompileOptions, type ResolvedOptions } from './options.ts';
 import { parsePlan, type ReductionPlan } from './reduction/plan.ts';
+import type { CalibrationReport } from './report/calibration.ts';
 import { summarise } from './report/summary.ts';
 import type { CompileReport, FileSize, Validation } from './report/table.ts';
 import { isFileError, isSameFile, statIfAny } from './support/files.ts';
@@ -28,6 +30,8 @@ export interface CompileFileResult {
   readonly report: CompileReport;
   readonly plan: ReductionPlan;
   readonly diagnostics: readonly Diagnostic[];
+  /** Where the plan was chosen on samples. */
+  readonly calibration?: CalibrationReport;
 }
 
 /** Watches a compilation from outside. */
@@ -36,6 +40,8 @@ export interface Watch {
   readonly progress: (step: string) => void;
   /** Aborted: what was written aside is removed and nothing is put in place. */
   readonly signal: AbortSignal;
+  /** Version of Node, told with what was timed. */
+  readonly node?: string;
 }
 
 const readPlan = (file: string): ReductionPlan => {
@@ -111,6 +117,7 @@ const validated = async (
   request: CompileRequest,
   model: Model,
   path: string,
+  watch: Watch,
 ): Promise<{ validation: Validation; diagnostics: readonly Diagnostic[] }> => {
   const skipped = (diagnostic: Diagnostic): { validation: Validation; diagnostics: readonly Diagnostic[] } => ({
     validation: { status: 'skipped', reason: diagnostic.message },
@@ -119,6 +126,10 @@ const validated = async (
   if (!request.validate)
     return { validation: { status: 'skipped', reason: say.notValidatedByChoice() }, diagnostics: [] };
   // Loaded here and not above: compiling alone must not pay for the runtime, which is optional besides.
+  if (request.data !== undefined) {
+    const { validatedOn } = await import('./validate-files.ts');
+    return { validation: await validatedOn(request.data, request, path, watch), diagnostics: [] };
+  }
   const { loadRuntime } = await import('./runtime/session.ts');
   const { runOnce } = await import('./validate/run-once.ts');
   const { runtime, reason } = await loadRuntime();
@@ -141,12 +152,39 @@ const stage = (output: string): Staging => {
   }
 };
 
+/** The plan that keeps the budget; where none does, the nearest is written beside the output and nothing is compiled. */
+const calibrated = async (
+  request: CompileRequest,
+  model: Model,
+  watch: Watch,
+): Promise<CalibrateFileResult | undefined> => {
+  const { calibration, data, input, output, options } = request;
+  if (calibration === undefined || data === undefined) return undefined;
+  const { calibrateOn, keepsBudgetOrThrow } = await import('./calibrate-file.ts');
+  const { layers, semantics = 'safe', ...rest } = options;
+  const wanted = {
+    ...calibration,
+    input,
+    data,
+    semantics,
+    ...(layers !== undefined && { layers }),
+    options: rest,
+    resume: false,
+  };
+  const found = await calibrateOn(model, wanted, watch);
+  // Only a calibration by itself ends with the best plan so far.
+  watch.signal.throwIfAborted();
+  keepsBudgetOrThrow(found, `${output}.plan.json`);
+  return found;
+};
+
 /** Throws a UsageError, a CompileError for what is refused, an InternalError for a bug of ours. */
-export const compileFile = async (request: CompileRequest, { progress, signal }: Watch): Promise<CompileFileResult> => {
+export const compileFile = async (request: CompileRequest, watch: Watch): Promise<CompileFileResult> => {
   const { input, output } = request;
+  const { progress, signal } = watch;
   const folder = dirname(output);
   if (statIfAny(folder)?.isDirectory() !== true) throw new UsageError(say.outputFolderMissing(output, folder));
-  const options = resolved({
+  const given = resolved({
     ...request.options,
     ...(request.planFile !== undefined && { plan: readPlan(request.planFile) }),
   });
@@ -155,6 +193,9 @@ export const compileFile = async (request: CompileRequest, { progress, signal }:
   const model = readModel(input);
   checkDestination(output, model);
   checkInputNames(model, request.options);
+  const wasRead = performance.now();
+  const chosen = await calibrated(request, model, watch);
+  const options = chosen === undefined ? given : { ...given, plan: chosen.calibration.plan };
   const read = performance.now();
   progress(`compiling ${model.graph.nodes.length} nodes`);
   const compiled: Compiled = compileModel(model, options);
@@ -183,7 +224,7 @@ export const compileFile = async (request: CompileRequest, { progress, signal }:
     const wrote = performance.now();
     await heed();
     if (request.validate) progress('running the original and the result once');
-    const { validation, diagnostics } = await validated(request, model, staging.path);
+    const { validation, diagnostics } = await validated(request, model, staging.path, watch);
     const ran = performance.now();
     await heed();
     const names = sizes.externalFile === undefined ? [] : [sizes.externalFile];
@@ -191,14 +232,15 @@ export const compileFile = async (request: CompileRequest, { progress, signal }:
     staging.place([...names, basename(output)]);
     return {
       plan: compiled.plan,
-      diagnostics: [...compiled.report.diagnostics, ...diagnostics],
+      diagnostics: [...(chosen?.diagnostics ?? []), ...compiled.report.diagnostics, ...diagnostics],
+      ...(chosen !== undefined && { calibration: chosen.report }),
       report: {
         input: fileSize(input, model),
         output: { file: output, ...sizes },
         summary,
         validation,
         milliseconds: {
-          read: read - start,
+          read: wasRead - start,
           compile: planned - read,
           write: wrote - staged,
           validate: request.validate ? ran - wrote : 0,

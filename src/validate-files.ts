@@ -5,12 +5,14 @@
 import { CompileError } from './diagnostics/diagnostic.ts';
 import * as say from './diagnostics/messages-validate.ts';
 import type { Watch } from './compile-file.ts';
+import type { CompileRequest } from './flags/compile.ts';
 import type { ValidateRequest } from './flags/validate.ts';
 import { UsageError } from './flags/usage-error.ts';
 import type { Model } from './graph/model.ts';
 import { chosenOutput } from './metrics/chosen-output.ts';
 import { readModel } from './onnx/read.ts';
 import { TOKEN_REDUCE, TOKEN_REDUCE_QK } from './reduction/token-reduce/contract.ts';
+import type { Validation } from './report/table.ts';
 import type { ValidationReport } from './report/validation.ts';
 import { reducersHere } from './runtime/kernels.ts';
 import { loadRuntime, type Runtime, type Session } from './runtime/session.ts';
@@ -114,4 +116,46 @@ export const validateFiles = async (
   } finally {
     await Promise.all(opened.map((session) => session.release()));
   }
+};
+
+/** A compiled model beside its original on samples, as compiling tells it. Throws a CompileError where it is not finite. */
+export const validatedOn = async (
+  data: string,
+  { input, display, calibration }: CompileRequest,
+  compiled: string,
+  watch: Watch,
+): Promise<Validation> => {
+  const limit = calibration?.limit;
+  const report = await validateFiles(
+    {
+      command: 'validate',
+      input,
+      other: compiled,
+      data,
+      gates: { tolerances: new Map() },
+      ...(limit !== undefined && { limit }),
+      ...(calibration?.outputName !== undefined && { outputName: calibration.outputName }),
+      display,
+    },
+    watch,
+  );
+  const failed = report.gates.filter(({ passed }) => !passed);
+  if (failed.length > 0)
+    throw new CompileError(
+      say.validationGate(
+        input,
+        failed.map(({ message }) => message),
+      ),
+    );
+  const answers = report.outputs.find((o) => o.agreement !== null)?.agreement ?? null;
+  return {
+    status: 'passed',
+    inputs: 'data',
+    data,
+    samples: report.data.samples,
+    agreement: answers,
+    drop: report.accuracy?.drop ?? null,
+    outputs: report.outputs.map(({ output }) => output),
+    runtime: report.runtime,
+  };
 };

@@ -4,6 +4,7 @@
 import type { Command } from 'commander';
 import * as say from '../diagnostics/messages-cli.ts';
 import type { CompileOptions } from '../options.ts';
+import { budgetFlags, calibrateFlagsOf, hasBudget, type CalibrateFlags } from './calibrate.ts';
 import {
   belowOne,
   displayFlags,
@@ -27,6 +28,10 @@ export interface CompileRequest {
   readonly output: string;
   readonly options: CompileOptions;
   readonly planFile?: string;
+  /** Samples: the result is run on them instead of made-up inputs. */
+  readonly data?: string;
+  /** Where a budget is given: the plan is chosen on the samples first. */
+  readonly calibration?: CalibrateFlags;
   readonly validate: boolean;
   readonly display: Display;
 }
@@ -39,6 +44,14 @@ const externalOf = (flags: Flags): CompileOptions['externalData'] => {
     throw new UsageError(say.badFlagValue('--external-data', text, 'keep, inline or a file name', slip));
   return { file: text };
 };
+
+/** What a calibration decides by itself. */
+const ratioFlags = [
+  ['keep', '--keep'],
+  ['prune', '--prune'],
+  ['mergeText', '--merge-text'],
+  ['plan', '--plan'],
+] as const;
 
 const compileRequest = (input: string | undefined, flags: Flags): CompileRequest => {
   const planFile = textOf(flags, 'plan');
@@ -70,6 +83,13 @@ const compileRequest = (input: string | undefined, flags: Flags): CompileRequest
   }))
     if (planFile !== undefined && name in options)
       throw new UsageError(say.flagsExclude('--plan', flag, 'the plan says it already'));
+  const data = textOf(flags, 'data');
+  const calibration = calibrateFlagsOf(flags);
+  const calibrates = hasBudget(calibration.budget);
+  if (calibrates && data === undefined) throw new UsageError(say.dataMissing());
+  for (const [name, flag] of ratioFlags)
+    if (calibrates && (name in options || (name === 'plan' && planFile !== undefined)))
+      throw new UsageError(say.flagsExclude('a budget', flag, 'the calibration chooses the ratios'));
   if (input === undefined) throw new UsageError(say.inputMissing());
   const output = textOf(flags, 'output');
   if (output === undefined || output === '')
@@ -81,6 +101,8 @@ const compileRequest = (input: string | undefined, flags: Flags): CompileRequest
     output,
     options,
     ...(planFile !== undefined && { planFile }),
+    ...(data !== undefined && { data }),
+    ...(calibrates && { calibration }),
     validate: flags['validate'] !== false,
     display,
   };
@@ -98,6 +120,8 @@ Examples:
   pumer-compile vilt.onnx -o faster.onnx --layers 4,8         choose the layers yourself
   pumer-compile vilt.onnx -o faster.onnx --semantics pumer --prune 0.1 --merge 0.3 --merge-text 0.2
                                                               a checkpoint trained with PuMer, its published ratios
+  pumer-compile vilt.onnx -o faster.onnx --data samples/ --max-drop 0.01
+                                                              ratios chosen on your samples: at most 0.01 lost
   pumer-compile inspect vilt.onnx                             lanes, layers, and why a layer cannot be shortened
 
 Exit codes:
@@ -124,6 +148,8 @@ export const addCompile = (program: Command, run: (request: CompileRequest) => v
       'safe: for ordinary checkpoints; pumer: for those trained with PuMer (default: safe)',
     )
     .option('--plan <FILE>', 'a plan (JSON) instead of the flags above')
+    .option('--data <DIR>', 'samples to run the result on, and to choose ratios on where a limit below is given');
+  budgetFlags(program)
     .optionsGroup('How it is written:')
     .option(
       '--ops <FORM>',

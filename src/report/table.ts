@@ -4,6 +4,7 @@
  */
 import type { AssumedSize } from '../analysis/open-sizes.ts';
 import { plainStyle, type Style } from '../diagnostics/style.ts';
+import type { Interval } from '../metrics/interval.ts';
 import { bytesText, columns, countText, shareText, timeText } from './columns.ts';
 import type { CompileSummary, TokenCounts } from './summary.ts';
 
@@ -21,6 +22,18 @@ export type Validation =
       readonly status: 'passed';
       readonly inputs: 'synthetic';
       readonly sizes: readonly AssumedSize[];
+      readonly outputs: readonly string[];
+      readonly runtime: string;
+    }
+  | {
+      readonly status: 'passed';
+      readonly inputs: 'data';
+      readonly data: string;
+      readonly samples: number;
+      /** Share of samples with the original's answer; null where no output has answers. */
+      readonly agreement: Interval | null;
+      /** Accuracy of the original less that of the result; null without labels. */
+      readonly drop: Interval | null;
       readonly outputs: readonly string[];
       readonly runtime: string;
     }
@@ -76,8 +89,23 @@ const workLine = ({ multiplyAdds: work, assumed, sites }: CompileSummary): strin
   return `multiply-adds  ${countText(work.before)} -> ${countText(work.after)} (${shareText(work.left)} left${times})${at}`;
 };
 
+/** In points of a hundred, with the 95 % interval. */
+const intervalText = ({ mean, low, high }: Interval): string => {
+  const points = (share: number): string => (100 * share).toFixed(2);
+  return `${points(mean)} %${low === null || high === null ? '' : ` (${points(low)} to ${points(high)})`}`;
+};
+
 const validationLine = (validation: Validation): string => {
   if (validation.status === 'skipped') return `validation     ${validation.reason}`;
+  if (validation.inputs === 'data') {
+    const { agreement, drop } = validation;
+    const figures = [
+      ...(agreement === null ? [] : [`same answer ${intervalText(agreement)}`]),
+      ...(drop === null ? [] : [`accuracy lost ${intervalText(drop)}`]),
+    ];
+    const told = figures.length === 0 ? 'finite' : figures.join(', ');
+    return `validation     ${validation.samples} samples of ${validation.data}: ${told}; ONNX Runtime ${validation.runtime}`;
+  }
   const at = validation.sizes.length === 0 ? '' : ` (${sizesText(validation.sizes)})`;
   return `validation     ran once on synthetic inputs${at}: shapes as the original's, finite; ONNX Runtime ${validation.runtime}`;
 };

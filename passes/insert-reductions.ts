@@ -6,6 +6,7 @@ import type { Understanding } from '../src/analysis/understanding.ts';
 import { shapesOf } from '../src/analysis/shapes.ts';
 import { GraphEditor } from '../src/graph/editor.ts';
 import { opsetOf, type Model } from '../src/graph/model.ts';
+import type { ControlChoice } from '../src/reduction/control.ts';
 import type { ResolvedPlan } from '../src/reduction/site-plan.ts';
 import { tokenReduceFunction } from '../src/reduction/token-reduce/body.ts';
 import { TOKEN_REDUCE, TOKEN_REDUCE_QK } from '../src/reduction/token-reduce/contract.ts';
@@ -20,6 +21,8 @@ import { insertSite } from './insertion/site.ts';
 export interface InsertionChoices {
   readonly saliency: SaliencySource;
   readonly outputs: 'restore' | 'refuse';
+  /** Another choice of image tokens than the plan's, at its counts. */
+  readonly control?: ControlChoice;
 }
 
 export interface Inserted {
@@ -40,7 +43,7 @@ export const insertReductions = (
   const [first] = plan.sites;
   if (first === undefined) return { model, settled: { written: new Set(), remapped: new Set() } };
   const editor = new GraphEditor(model.graph);
-  const session = newInsertion(understood, plan, editor);
+  const session = newInsertion(understood, plan, editor, choices.control);
   for (const site of plan.sites) insertSite(session, site, choices.saliency);
   carryMasks(session);
   mapLinks(session);

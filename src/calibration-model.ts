@@ -13,6 +13,7 @@ import { applyPlan, metadataKeys, prepareModel, type CompileChoices } from './co
 import { CompileError, newReport, type Diagnostic } from './diagnostics/diagnostic.ts';
 import * as say from './diagnostics/messages.ts';
 import { DataType, type Model, type ValueName } from './graph/model.ts';
+import { SEED_INPUT, type Control, type ControlChoice } from './reduction/control.ts';
 import { ratioUnits } from './reduction/counts.ts';
 import type { PlannedSite, ReductionPlan, Semantics, SiteRatios } from './reduction/plan.ts';
 import { ratioInput, type ResolvedPlan } from './reduction/site-plan.ts';
@@ -20,14 +21,12 @@ import type { TensorData } from './runtime/tensor-data.ts';
 import { invariant } from './support/assert.ts';
 import { toolVersion } from './version.ts';
 
-/** Another choice of tokens, in place of text saliency and likeness of keys. */
-export type Control = 'random' | 'strided' | 'pooling';
-
 export interface CalibrationChoices extends Pick<CompileChoices, 'saliency' | 'outputs'> {
   readonly semantics: Semantics;
   readonly hints: LaneHints;
   /** Layers that may become sites; all of them where not given. */
   readonly layers?: readonly number[];
+  /** Another choice of image tokens than the plans', at their counts. */
   readonly control?: Control;
 }
 
@@ -93,7 +92,10 @@ const openAll = (
       const report = newReport();
       const request = { semantics, sites: wanted.map(plannedSite), textExplicit: false, ratiosGiven: true };
       const resolved = resolvePlan(understanding, request, report);
-      const model = applyPlan(original, understanding, resolved, { ...choices, ops: 'function' }, report);
+      const { saliency, outputs } = choices;
+      const control: ControlChoice | undefined = choices.control && { control: choices.control, seed: 'given' };
+      const inserting = { ops: 'function', saliency, outputs, ...(control && { control }) } as const;
+      const model = applyPlan(original, understanding, resolved, inserting, report);
       return { model, resolved, notes: report.diagnostics };
     } catch (error) {
       if (error instanceof CompileError) return error;
@@ -191,9 +193,10 @@ export const calibrationModel = (original: Model, choices: CalibrationChoices): 
   const layers = [...new Set(choices.layers ?? known)].sort((a, b) => a - b);
   const { built, closed } = openAll(original, understanding, layers, choices);
   const sites = openedBy(built.resolved);
+  const hasSeed = built.model.graph.inputs.some((i) => i.name === SEED_INPUT);
   const metadata = new Map([
     ...built.model.metadata,
-    [metadataKeys.calibration, JSON.stringify({ schema_version: 1, semantics, sites })],
+    [metadataKeys.calibration, JSON.stringify({ schema_version: 1, semantics, sites, control: choices.control })],
     [metadataKeys.version, toolVersion],
   ]);
   return {
@@ -201,7 +204,11 @@ export const calibrationModel = (original: Model, choices: CalibrationChoices): 
     model: { ...built.model, metadata },
     sites,
     closed: [...closed, ...textLeftAlone(understanding, built, closed)],
-    feedsFor: (plan) => feedsOf(plan, semantics, sites),
+    feedsFor: (plan, seed = 0) => {
+      invariant(Number.isInteger(seed) && seed >= 0 && seed < 2 ** 31 - 1, `${seed} is no seed`);
+      const feeds = feedsOf(plan, semantics, sites);
+      return hasSeed ? new Map([...feeds, [SEED_INPUT, int64(BigInt(seed))]]) : feeds;
+    },
     ...planCosts(understanding, built.resolved),
   };
 };

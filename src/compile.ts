@@ -18,6 +18,7 @@ import { CompileError, newReport, type Report } from './diagnostics/diagnostic.t
 import * as say from './diagnostics/messages.ts';
 import { opsetOf, type Model } from './graph/model.ts';
 import { choosePlan, type RatioChoices } from './reduction/choose-plan.ts';
+import type { ControlChoice } from './reduction/control.ts';
 import { printPlan, type ReductionPlan } from './reduction/plan.ts';
 import type { ResolvedPlan } from './reduction/site-plan.ts';
 import { runPasses } from './rewrite/pass.ts';
@@ -29,6 +30,8 @@ export interface CompileChoices extends RatioChoices {
   readonly saliency: 'probs' | 'recompute';
   readonly outputs: 'restore' | 'refuse';
   readonly hints: LaneHints;
+  /** Another choice of image tokens than the plan's, at its counts: what calibration compares a plan with. */
+  readonly control?: ControlChoice;
   /** Written to the metadata beside the plan. */
   readonly toolVersion: string;
 }
@@ -98,7 +101,7 @@ export const applyPlan = (
   original: Model,
   understanding: Understanding,
   resolved: ResolvedPlan,
-  choices: Pick<CompileChoices, 'ops' | 'saliency' | 'outputs'>,
+  choices: Pick<CompileChoices, 'ops' | 'saliency' | 'outputs' | 'control'>,
   report: Report,
 ): Model => {
   const inserted = insertReductions(understanding, resolved, choices);

@@ -15,6 +15,7 @@ import {
   type Looks,
 } from '../../src/reduction/token-reduce/contract.ts';
 import { invariant } from '../../src/support/assert.ts';
+import { controlled } from './control.ts';
 import { countsOf, protectedPositions, stillWhole } from './lane-counts.ts';
 import { batchFirst, headsApart, layoutOf } from './layout.ts';
 import { cutSegment, lengthOf, maskOf, plannedTokens, type Insertion, type Step } from './session.ts';
@@ -79,6 +80,7 @@ export const reduceLane = (
     protected: protectedPositions(e, plan, length),
     keep,
     merge,
+    ...controlled(s, site, plan, { weight, keep, merge }),
   };
   const prefix = `pumer/layer_${site.layer}/${plan.lane}`;
   const outputs = ['tokens', 'weight', 'target', 'position'].map((part) => s.editor.fresh(`${prefix}/${part}`)) as [

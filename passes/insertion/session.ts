@@ -12,6 +12,7 @@ import * as say from '../../src/diagnostics/messages.ts';
 import type { GraphEditor } from '../../src/graph/editor.ts';
 import type { Emitter } from '../../src/graph/emit.ts';
 import { opsetOf, type ValueName } from '../../src/graph/model.ts';
+import type { ControlChoice } from '../../src/reduction/control.ts';
 import type { ResolvedPlan } from '../../src/reduction/site-plan.ts';
 import { emitOriginalLength } from './original-length.ts';
 
@@ -63,12 +64,19 @@ export interface Insertion {
   readonly perQuery: Set<ValueName>;
   /** The same with one entry for each row of the batch and key, laid out as the scores they meet. */
   readonly perKey: Set<ValueName>;
+  /** Another choice of image tokens than the plan's. */
+  readonly control: ControlChoice | undefined;
   readonly emitter: (part: string) => Emitter;
   /** The same for nodes that are vouched for: arithmetic on counts and places, which no token flows through. */
   readonly vouched: (part: string) => Emitter;
 }
 
-export const newInsertion = (u: Understanding, plan: ResolvedPlan, editor: GraphEditor): Insertion => {
+export const newInsertion = (
+  u: Understanding,
+  plan: ResolvedPlan,
+  editor: GraphEditor,
+  control?: ControlChoice,
+): Insertion => {
   const settled = { written: new Set<ValueName>(), remapped: new Set<ValueName>() };
   return {
     u,
@@ -79,6 +87,7 @@ export const newInsertion = (u: Understanding, plan: ResolvedPlan, editor: Graph
     shared: new Map(),
     perQuery: new Set(),
     perKey: new Set(),
+    control,
     emitter: (part) => editor.emitter(opsetOf(u.model), `pumer/${part}`),
     vouched: (part) => editor.emitter(opsetOf(u.model), `pumer/${part}`, (name) => settled.written.add(name)),
   };

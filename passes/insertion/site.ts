@@ -66,7 +66,8 @@ export const insertSite = (s: Insertion, site: SitePlan, source: SaliencySource)
     );
     const known = streams.get(stream) ?? { layout, parts: new Map<number, ValueName>(), plan };
     const entering = known.layout.map((t) => (t.lane === plan.lane ? { ...t, version: plan.before } : t));
-    const isScored = isRanked(s, site, plan);
+    // A control has scores of its own.
+    const isScored = s.control === undefined && isRanked(s, site, plan);
     const scored = isScored ? looksOf(s, e, source, site.layer, site.scoring, rows, columns) : undefined;
     const shorter = reduceLane(s, e, site, plan, stream, entering, scored, rowWeights(s, site), imagePrune);
     imagePrune ??= shorter.prune;

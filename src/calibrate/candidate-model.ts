@@ -48,8 +48,11 @@ export interface CandidateModel {
   /** Runs like the original with `feedsFor(plan)` added to its inputs. */
   readonly model: Model;
   readonly sites: readonly OpenSite[];
-  /** The added inputs. Throws an InternalError for a plan with sites or ratios that are not open. */
-  readonly feedsFor: (plan: ReductionPlan) => ReadonlyMap<string, TensorData>;
+  /**
+   * The added inputs. Throws an InternalError for a plan with sites or ratios that are not open. `seed`: of a control
+   * that chooses at random, a whole number from 0 up to, not including, 2^31 - 1; 0 where not given.
+   */
+  readonly feedsFor: (plan: ReductionPlan, seed?: number) => ReadonlyMap<string, TensorData>;
   readonly costOf: (plan: ReductionPlan, sizes: LaneSizes) => PlanCost;
   /** Tokens of one row for inputs of these sizes; undefined where they do not tell. */
   readonly sizesOf: (feeds: ReadonlyMap<string, { readonly dims: readonly number[] }>) => LaneSizes | undefined;

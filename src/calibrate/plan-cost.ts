@@ -110,7 +110,7 @@ export const planCosts = (u: Understanding, resolved: ResolvedPlan): PlanCosts =
     const now: Record<Modality, number> = { ...sizes };
     const entering = (lane: LanePlan): number => {
       const other = lane.before === '' && lane.length !== undefined && !sameDim(lane.length, born[lane.lane]);
-      const own = other ? shapesOf(u.model).resolve(lane.length as Dim, symbols) : undefined;
+      const own = other ? shapesOf(u.model).resolve(lane.length, symbols) : undefined;
       return own ?? lengths.get(lengthSymbol({ lane: lane.lane, version: lane.before })) ?? 0;
     };
     const sites = resolved.sites.flatMap((site, i) => {

@@ -53,7 +53,7 @@ export interface Trials {
   readonly spent: () => number;
 }
 
-const FEWEST = 32;
+const FEWEST = 16;
 const MOST_AT_FIRST = 128;
 /** A rung of more than this share of the next one saves nothing. */
 const WORTH_A_RUNG = 0.7;

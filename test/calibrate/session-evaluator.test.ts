@@ -64,7 +64,7 @@ const model = (): { runs: Tensors[]; run: Run } => {
     run: (feeds) => {
       runs.push(feeds);
       const { data, dims } = feeds.get('x') as TensorData;
-      const prune = Number((feeds.get('prune')?.data[0] as number | undefined) ?? 0);
+      const prune = (feeds.get('prune')?.data[0] as number | undefined) ?? 0;
       const rows = Array.from({ length: dims[0] as number }, (_, r) =>
         moved([...(data.slice(r * CLASSES, (r + 1) * CLASSES) as Float32Array)], prune),
       );

@@ -71,7 +71,7 @@ describe('npm pack, installed elsewhere', () => {
   test('holds the program, its types, the pages, the licence and the sources of the kernels, and nothing else', () => {
     const odd = packed.filter(
       (path) =>
-        !/^dist\/(src|passes)\/.+\.(js|d\.ts)$|^docs\/[a-z-]+\.(md|py)$|^(package\.json|README\.md|LICENSE)$/.test(
+        !/^dist\/(src|passes)\/.+\.(js|d\.ts)$|^docs\/[a-z-]+\.(md|py|schema\.json)$|^(package\.json|README\.md|LICENSE)$/.test(
           path,
         ) &&
         !kernelSource.test(path) &&

@@ -9,6 +9,8 @@ export interface Moments {
   readonly mean: number;
   /** Sum of squared deviations from the mean. */
   readonly spread: number;
+  /** Known without trying samples: there is no error. */
+  readonly exact?: true;
 }
 
 /** What a plan loses on some samples. */
@@ -57,7 +59,7 @@ export const joined = (a: Summary, b: Summary): Summary => ({
 
 /** The plan that removes nothing loses nothing, by definition. */
 export const lossless = (count: number): Summary => {
-  const zero = { count, mean: 0, spread: 0 };
+  const zero = { count, mean: 0, spread: 0, exact: true } as const;
   return { metric: zero, disagreement: zero, distance: zero };
 };
 
@@ -65,8 +67,8 @@ export const lossless = (count: number): Summary => {
  * Of a mean. Losses are differences to the unreduced model on the same samples, so that this is the error of a paired
  * comparison. One sample says nothing about it.
  */
-export const standardError = ({ count, spread }: Moments): number =>
-  count < 2 ? Infinity : Math.sqrt(spread / (count - 1) / count);
+export const standardError = ({ count, spread, exact }: Moments): number =>
+  exact === true ? 0 : count < 2 ? Infinity : Math.sqrt(spread / (count - 1) / count);
 
 /** Whether every figure is a number: one NaN among the losses shows here. */
 export const isFinite = ({ metric, disagreement, distance }: Summary): boolean =>

@@ -89,7 +89,10 @@ export const planFileOf = (plan: ReductionPlan, calibration: CalibrationRecord):
 
 /** As text: a site a line, for people who edit them; the rest indented. Ends with a newline. */
 export const printPlanFile = ({ calibration, ...plan }: PlanFile): string => {
-  const sites = plan.sites.map((site) => `    ${JSON.stringify(site).replaceAll(/([:,])(?=["\d])/g, '$1 ')}`);
+  const sites = plan.sites.map(
+    ({ layer, prune, merge, mergeText }) =>
+      `    { "layer": ${layer}, "prune": ${prune}, "merge": ${merge}, "mergeText": ${mergeText} }`,
+  );
   const record = JSON.stringify(calibration, undefined, 2).replaceAll('\n', '\n  ');
   return [
     '{',

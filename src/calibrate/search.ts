@@ -102,14 +102,14 @@ export interface SearchResult {
 /** A change of the search that makes states of before useless. */
 const REVISION = 1;
 
-/** Whole passes over the choosing half at 18 open ratios (6 layers), and in proportion. */
+/** Whole passes over the choosing half at 18 open ratios (6 layers); for others by the root of their number. */
 const passes: Readonly<Record<Effort, number>> = { quick: 12, default: 40, thorough: 150 };
 const USUAL_RATIOS = 18;
-/** Fewer samples than this cost next to nothing: the search is given time for so many. */
-const FEW_SAMPLES = 64;
+/** With fewer samples a first look is not a tenth of them but more, so there is more to do for each. */
+const FEW_SAMPLES = 160;
 
 const effortOf = (effort: Effort, ratios: number, samples: number): number =>
-  Math.round(passes[effort] * Math.max(ratios / USUAL_RATIOS, 0.5) * Math.max(samples, FEW_SAMPLES));
+  Math.round(passes[effort] * Math.max(Math.sqrt(ratios / USUAL_RATIOS), 0.5) * Math.max(samples, FEW_SAMPLES));
 
 const figures = ({ plan, summary, predicted }: Trial, { outlook }: View): TriedPlan => ({
   plan,

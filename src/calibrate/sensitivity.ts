@@ -67,7 +67,7 @@ export const guessedLoss = (sensitivities: readonly Sensitivity[], known: readon
   const curves = sensitivities.map((s) => {
     let least = floor;
     const levels = s.levels.map(({ ratio, distance }) => ({ ratio, loss: (least = Math.max(distance, least)) }));
-    return { knob: s as Knob, levels };
+    return { knob: s, levels };
   });
   const termsOf = (sites: readonly PlannedSite[]): number[] => {
     let sum = 0;

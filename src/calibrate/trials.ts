@@ -53,7 +53,7 @@ export interface Trials {
   readonly spent: () => number;
 }
 
-const FEWEST = 32;
+const FEWEST = 16;
 const MOST_AT_FIRST = 128;
 /** A rung of more than this share of the next one saves nothing. */
 const WORTH_A_RUNG = 0.7;
@@ -84,16 +84,17 @@ export const openTrials = (options: TrialsOptions): Trials => {
     return found;
   };
 
+  const isAborted = (): boolean => signal?.aborted === true;
+
   const summaryAt = async (plan: ReductionPlan, rung: number): Promise<{ summary: Summary; fresh: number }> => {
     const known = recorded.get(trialName(plan.sites, rung));
     if (known !== undefined) return { summary: known, fresh: 0 };
     const samples = order.slice(rungs[rung - 1] ?? 0, rungs[rung]).sort((a, b) => a - b);
-    if (signal?.aborted === true) throw new Interrupted();
+    if (isAborted()) throw new Interrupted();
     try {
       return { summary: summaryOf(await evaluator.losses(plan, samples, signal)), fresh: samples.length };
     } catch (error) {
-      // TypeScript does not see that awaiting may change the signal.
-      if ((signal as AbortSignal | undefined)?.aborted === true) throw new Interrupted(undefined, { cause: error });
+      if (isAborted()) throw new Interrupted(undefined, { cause: error });
       throw error;
     }
   };

@@ -3,8 +3,10 @@
  * from a formula with draws of its own. Everything follows from a seed.
  */
 import type { LaneSizes, OpenSite, PlanCost } from '../../src/calibrate/candidate-model.ts';
+import type { Budget } from '../../src/calibrate/budget.ts';
 import type { Evaluator, Losses } from '../../src/calibrate/evaluator.ts';
 import type { LatencyModel, LatencyTable } from '../../src/calibrate/latency-model.ts';
+import type { SearchOptions } from '../../src/calibrate/search.ts';
 import { imageCounts, textCounts } from '../../src/reduction/counts.ts';
 import type { PlannedSite, ReductionPlan } from '../../src/reduction/plan.ts';
 
@@ -154,3 +156,26 @@ export const problem = (seed: number, depth = 6, text = true): Problem => {
   };
   return { depth, sites, cost, latency: latencyOf(cost), damage, evaluator };
 };
+
+/** Samples of the problems that are searched. */
+export const COUNT = 60;
+export const all = Array.from({ length: COUNT }, (_, i) => i);
+
+export const options = (
+  made: Problem,
+  budget: Budget,
+  evaluator: Evaluator,
+  more: Partial<SearchOptions> = {},
+): SearchOptions => ({
+  sites: made.sites,
+  semantics: 'safe',
+  depth: made.depth,
+  evaluator,
+  latency: made.latency,
+  cost: made.cost,
+  choose: all,
+  budget,
+  effort: 'quick',
+  seed: 3,
+  ...more,
+});

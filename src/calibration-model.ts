@@ -8,6 +8,7 @@ import { isFault } from './analysis/sites.ts';
 import type { LaneHints } from './analysis/lane-births.ts';
 import type { Understanding } from './analysis/understanding.ts';
 import type { CandidateModel, OpenSite } from './calibrate/candidate-model.ts';
+import { planCosts } from './calibrate/plan-cost.ts';
 import { applyPlan, metadataKeys, prepareModel, type CompileChoices } from './compile.ts';
 import { CompileError, newReport, type Diagnostic } from './diagnostics/diagnostic.ts';
 import * as say from './diagnostics/messages.ts';
@@ -197,8 +198,6 @@ export const calibrationModel = (original: Model, choices: CalibrationChoices): 
     sites,
     closed: [...closed, ...textLeftAlone(understanding, built, closed)],
     feedsFor: (plan) => feedsOf(plan, semantics, sites),
-    costOf: () => {
-      throw new Error('not yet');
-    },
+    ...planCosts(understanding, built.resolved),
   };
 };

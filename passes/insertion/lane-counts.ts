@@ -2,13 +2,14 @@
  * How many tokens one lane keeps and merges at a site, and which it protects, as values for a TokenReduce call: constants
  * where lengths and ratios are fixed, else the arithmetic of counts.ts in the graph.
  */
+import type { Segment } from '../../src/analysis/labels.ts';
 import type { Emitter } from '../../src/graph/emit.ts';
 import { DataType, type ValueName } from '../../src/graph/model.ts';
 import { int64Tensor } from '../../src/graph/tensors.ts';
 import { emitImageCounts, emitTextCounts, type GraphRatio } from '../../src/reduction/counts.ts';
 import type { SiteRatios } from '../../src/reduction/plan.ts';
 import { ratioInput, type LanePlan, type SitePlan } from '../../src/reduction/site-plan.ts';
-import { once, sizeValue, type Insertion, type Size } from './session.ts';
+import { lengthOf, once, plannedTokens, sizeValue, type Insertion, type Size } from './session.ts';
 
 export const protectedPositions = (e: Emitter, plan: LanePlan, length: Size): ValueName => {
   const first = Array.from({ length: plan.protectedStart }, (_, i) => i);
@@ -28,6 +29,13 @@ export interface GraphCounts {
   /** The image lane's round(p n), where only a run can tell it. */
   readonly prune?: ValueName;
 }
+
+/** bool [1]: behind this site the lane still has all the tokens it was born with. */
+export const stillWhole = (s: Insertion, plan: LanePlan, layer: number, left: Size): ValueName => {
+  const run = plannedTokens(s, plan.site.keys, 'key').find((t) => t.lane === plan.lane) as Segment;
+  const e = s.vouched(`layer_${layer}/${plan.lane}/whole`);
+  return e.op('Equal', [sizeValue(e, left), sizeValue(e, lengthOf(s, { ...run, version: '' }))]);
+};
 
 /** A ratio that is given when the model runs. Sites of one layer share it. */
 const givenRatio = (s: Insertion, layer: number, which: keyof SiteRatios): GraphRatio => {

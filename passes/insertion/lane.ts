@@ -15,7 +15,7 @@ import {
   type Looks,
 } from '../../src/reduction/token-reduce/contract.ts';
 import { invariant } from '../../src/support/assert.ts';
-import { countsOf, protectedPositions } from './lane-counts.ts';
+import { countsOf, protectedPositions, stillWhole } from './lane-counts.ts';
 import { batchFirst, headsApart, layoutOf } from './layout.ts';
 import { cutSegment, lengthOf, maskOf, plannedTokens, type Insertion, type Step } from './session.ts';
 import { originalWeight } from './weights.ts';
@@ -102,6 +102,13 @@ export const reduceLane = (
   const batch = s.plan.lanes.of(plan.site.stream.value)?.[1 - plan.layout.tokens];
   invariant(batch !== undefined, 'the stream has no batch axis');
   const step: Step = { before: plan.before, batch: axisDim(batch), weight, target, position };
-  s.states.set(plan.after, { length: left, weight: weightOut, mask, steps: [...steps, step] });
+  const isWhole = plan.counts.kind === 'given' ? stillWhole(s, plan, site.layer, left) : undefined;
+  s.states.set(plan.after, {
+    length: left,
+    weight: weightOut,
+    mask,
+    steps: [...steps, step],
+    ...(isWhole !== undefined && { isWhole }),
+  });
   return { tokens, ...(prune !== undefined && { prune }) };
 };

@@ -7,7 +7,7 @@ import { DataType, type ValueName } from '../../src/graph/model.ts';
 import type { Emitter } from '../../src/graph/emit.ts';
 import { shapesOf } from '../../src/analysis/shapes.ts';
 import { retyped } from './score-bias.ts';
-import type { Insertion } from './session.ts';
+import { plannedTokens, type Insertion } from './session.ts';
 
 /** w + (1 - w) I, the identity matrix made for these scores. */
 export const withSelf = (e: Emitter, attention: Attention, w: ValueName, type: number): ValueName => {
@@ -19,6 +19,8 @@ export const withSelf = (e: Emitter, attention: Attention, w: ValueName, type: n
 /**
  * w, or w + (1 - w) I where the model's rows see themselves; in `safe` with w = 1 for real tokens, the whole times the
  * sizes. Built anew for these scores: layers may share the old one, and its identity matrix may have a baked size.
+ * Size 0 takes a hidden row's view of itself as well; not while ratios given at the run have removed nothing yet, for
+ * that mask is the model's own.
  */
 export const multiplicativeMask = (s: Insertion, attention: Attention, weights: ValueName, type: number): ValueName => {
   const e = s.emitter('masks');
@@ -26,7 +28,19 @@ export const multiplicativeMask = (s: Insertion, attention: Attention, weights: 
   const safe = s.plan.semantics === 'safe';
   const shown = safe ? e.cast(e.op('Greater', [e.unsqueeze(weights, [1, 2]), e.float(0)]), type) : keys;
   const mask = attention.mask?.seesSelf === true ? withSelf(e, attention, shown, type) : shown;
-  return safe ? e.op('Mul', [mask, keys]) : mask;
+  if (!safe) return mask;
+  const whole = stillAllThere(s, attention);
+  return e.op('Mul', [mask, whole === undefined ? keys : e.op('Where', [whole, retyped(e, e.float(1), type), keys])]);
+};
+
+/** bool [1]: none of the keys has been removed; undefined where that is known before the run. */
+const stillAllThere = (s: Insertion, attention: Attention): ValueName | undefined => {
+  const flags = plannedTokens(s, attention, 'key').flatMap((t) => s.states.get(t.version)?.isWhole ?? []);
+  const e = s.vouched('masks');
+  return flags.reduce<ValueName | undefined>(
+    (all, one) => (all === undefined ? one : e.op('And', [all, one])),
+    undefined,
+  );
 };
 
 /** eps / N anew: where the scores are small it decides, and the model may have its N from anywhere. */

@@ -26,6 +26,8 @@ export interface LaneState {
   readonly mask: number;
   /** The reductions so far, oldest first. */
   readonly steps: readonly Step[];
+  /** bool [1], only where ratios are given when the model runs: none of them has removed anything. */
+  readonly isWhole?: ValueName;
 }
 
 /** One reduction of a lane, and what it takes to follow it. */

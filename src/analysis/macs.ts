@@ -1,11 +1,12 @@
 /**
- * Multiply-adds of a model at given sizes: matrix products, convolutions and whole-attention operators, also inside
- * model-local functions. Elementwise work, normalisations and data movement are not counted.
+ * Multiply-adds of a node as a polynomial in sizes, and of a model at given sizes: matrix products, convolutions and
+ * whole-attention operators, also inside model-local functions. Elementwise work, normalisations and data movement are
+ * not counted.
  */
 import type { FunctionBody, Graph, GraphValue, Model, Node, Tensor, ValueName } from '../graph/model.ts';
 import { DataType } from '../graph/model.ts';
 import { int64Tensor, intOf, intsOf } from '../graph/tensors.ts';
-import type { Dim } from './dim.ts';
+import { addDims, constDim, divideDims, mulDims, productOf, type Dim } from './dim.ts';
 import type { ShapeFacts } from './shape-facts.ts';
 import { ShapeGap } from './shape-rules/context.ts';
 import { einstein, fusedOperand } from './shape-rules/products.ts';
@@ -20,29 +21,25 @@ export interface Macs {
   readonly unknown: number;
 }
 
-type Sizes = readonly number[];
+type Sizes = readonly Dim[];
 
-/** Sizes as numbers, or undefined where one is not known. */
-interface Sized {
+/** A node and the sizes of what it reads and writes, undefined where they are not known. */
+export interface SizedNode {
   readonly node: Node;
   readonly input: (i: number) => Sizes | undefined;
   readonly output: (i: number) => Sizes | undefined;
-  readonly dims: (i: number) => readonly Dim[] | undefined;
-  readonly resolve: (dims: readonly Dim[]) => Sizes | undefined;
 }
 
-type Count = (s: Sized) => number | undefined;
-
-const product = (sizes: Sizes): number => sizes.reduce((n, d) => n * d, 1);
+type Count = (s: SizedNode) => Dim | undefined;
 
 /** Elements of the result times the length summed over. */
-const times = (result: Sizes | undefined, summed: number | undefined): number | undefined =>
-  result === undefined || summed === undefined ? undefined : product(result) * summed;
+const times = (result: Sizes | undefined, summed: Dim | undefined): Dim | undefined =>
+  result === undefined || summed === undefined ? undefined : mulDims(productOf(result), summed);
 
 const matMul: Count = (s) => times(s.output(0), s.input(0)?.at(-1));
 const fusedMatMul: Count = (s) => {
-  const dims = s.dims(0);
-  return times(s.output(0), dims && s.resolve(fusedOperand(s, dims, 'A'))?.at(-1));
+  const dims = s.input(0);
+  return times(s.output(0), dims && fusedOperand(s, dims, 'A').at(-1));
 };
 const gemm: Count = (s) => times(s.output(0), s.input(0)?.[intOf(s.node, 'transA', 0) === 1 ? 0 : 1]);
 
@@ -50,51 +47,48 @@ const convolution =
   (weights: number): Count =>
   (s) => {
     const filter = s.input(weights);
-    return times(s.output(0), filter && product(filter.slice(1)));
+    return times(s.output(0), filter && productOf(filter.slice(1)));
   };
 const transposedConvolution: Count = (s) => {
   const filter = s.input(1);
-  return times(s.input(0), filter && product(filter.slice(1)));
+  return times(s.input(0), filter && productOf(filter.slice(1)));
 };
 
 /** A product over every letter; one operand alone is only moved or summed. */
 const einsum: Count = (s) => {
   const attribute = s.node.attrs['equation'];
-  const operands = s.node.inputs.map((_, i) => s.dims(i));
+  const operands = s.node.inputs.map((_, i) => s.input(i));
   if (attribute?.kind !== 'string' || operands.some((o) => o === undefined)) return undefined;
-  if (operands.length < 2) return 0;
-  const { size } = einstein(makeSymbols(), attribute.value, operands as readonly (readonly Dim[])[]);
-  const sizes = s.resolve([...size.values()]);
-  return sizes && product(sizes);
+  if (operands.length < 2) return constDim(0);
+  const { size } = einstein(makeSymbols(), attribute.value, operands as readonly Sizes[]);
+  return productOf([...size.values()]);
 };
 
-const lengthOfPast = (s: Sized, input: number, axis: number): number | undefined =>
-  (s.node.inputs[input] ?? '') === '' ? 0 : s.input(input)?.[axis];
+const lengthOfPast = (s: SizedNode, input: number, axis: number): Dim | undefined =>
+  (s.node.inputs[input] ?? '') === '' ? constDim(0) : s.input(input)?.[axis];
 
 /** Queries times keys, then weights times values: every element of either times the number of keys. */
-const bothProducts = (
-  queries: number | undefined,
-  result: Sizes | undefined,
-  keys: number | undefined,
-): number | undefined =>
-  queries === undefined || result === undefined || keys === undefined ? undefined : (queries + product(result)) * keys;
+const bothProducts = (queries: Dim | undefined, result: Sizes | undefined, keys: Dim | undefined): Dim | undefined =>
+  queries === undefined || result === undefined || keys === undefined
+    ? undefined
+    : mulDims(addDims(queries, productOf(result)), keys);
 
-const keysOf = (s: Sized, own: number | undefined, pastInput: number, pastAxis: number): number | undefined => {
+const keysOf = (s: SizedNode, own: Dim | undefined, pastInput: number, pastAxis: number): Dim | undefined => {
   const before = lengthOfPast(s, pastInput, pastAxis);
-  return own === undefined || before === undefined ? undefined : own + before;
+  return own === undefined || before === undefined ? undefined : addDims(own, before);
 };
 
 const attention: Count = (s) => {
   const q = s.input(0);
   const k = s.input(1);
-  return bothProducts(q && product(q), s.output(0), keysOf(s, k?.at(-2), 4, 2));
+  return bothProducts(q && productOf(q), s.output(0), keysOf(s, k?.at(-2), 4, 2));
 };
 
 const multiHeadAttention: Count = (s) => {
   const q = s.input(0);
   const k = (s.node.inputs[1] ?? '') === '' ? q : s.input(1);
-  const packed = q?.length === 5;
-  return bothProducts(q && product(q) / (packed ? 3 : 1), s.output(0), keysOf(s, k?.[k.length === 4 ? 2 : 1], 6, 2));
+  const queries = q && divideDims(productOf(q), constDim(q.length === 5 ? 3 : 1));
+  return bothProducts(queries, s.output(0), keysOf(s, k?.[k.length === 4 ? 2 : 1], 6, 2));
 };
 
 /** com.microsoft Attention projects its input itself. */
@@ -106,9 +100,11 @@ const packedAttention =
     const [batch, length] = x ?? [];
     const packed = weights?.[1];
     if (x === undefined || batch === undefined || length === undefined || packed === undefined) return undefined;
-    const width = intsOf(s.node, 'qkv_hidden_sizes')?.[0] ?? packed / 3;
-    const inner = bothProducts(batch * length * width, s.output(0), keysOf(s, length, pastInput, 3));
-    return inner === undefined ? undefined : inner + product(x) * packed;
+    const own = intsOf(s.node, 'qkv_hidden_sizes')?.[0];
+    const width = own === undefined ? divideDims(packed, constDim(3)) : constDim(own);
+    const queries = width && productOf([batch, length, width]);
+    const inner = bothProducts(queries, s.output(0), keysOf(s, length, pastInput, 3));
+    return inner && addDims(inner, mulDims(productOf(x), packed));
   };
 
 /** Work that cannot be told from the outside. */
@@ -148,11 +144,24 @@ const counts: ReadonlyMap<string, Count> = new Map<string, Count>([
 const keyOf = (node: Node): string =>
   node.domain === '' || node.domain === 'ai.onnx' ? node.op : `${node.domain}.${node.op}`;
 
+/** Undefined where sizes do not tell; null for a node that does no such work. */
+export const macsOf = (sized: SizedNode): Dim | undefined | null => {
+  const count = counts.get(keyOf(sized.node));
+  if (count === undefined) return null;
+  try {
+    return count(sized);
+  } catch (error) {
+    // A malformed equation is work nobody can tell.
+    if (error instanceof ShapeGap) return undefined;
+    throw error;
+  }
+};
+
 /** The body of a function as a model of its own, at the sizes of one call; undefined where one is not known. */
 const callModel = (
   model: Model,
   body: FunctionBody,
-  s: Sized,
+  s: SizedNode,
   shapes: ShapeFacts,
   symbols: ReadonlyMap<string, number>,
 ): Model | undefined => {
@@ -162,13 +171,13 @@ const callModel = (
     const value = s.node.inputs[i] ?? '';
     if (value === '') continue;
     const facts = shapes.of(value);
-    const dims = s.input(i);
-    if (facts === undefined || dims === undefined) return undefined;
+    const dims = s.input(i)?.map((d) => shapes.resolve(d, symbols));
+    if (facts === undefined || dims === undefined || dims.includes(undefined)) return undefined;
     const contents = facts.ints?.values.map((d) => shapes.resolve(d, symbols));
     // Lengths that the body computes with are lengths of this call.
     if (facts.dataType === DataType.INT64 && contents?.every((v) => Number.isSafeInteger(v)) === true)
-      constants.set(name, int64Tensor(dims, contents as number[]));
-    else inputs.push({ name, type: { dataType: facts.dataType, dims } });
+      constants.set(name, int64Tensor(dims as number[], contents as number[]));
+    else inputs.push({ name, type: { dataType: facts.dataType, dims: dims as number[] } });
   }
   const graph: Graph = { name: body.name, nodes: body.nodes, inputs, outputs: [], constants, annotations: [] };
   const functions = model.functions.filter((f) => f !== body);
@@ -184,32 +193,24 @@ export const countMacs = (model: Model, shapes: ShapeFacts, symbols: ReadonlyMap
   const perNode = new Map<ValueName, number>();
   let total = 0;
   let unknown = 0;
-  const resolve = (dims: readonly Dim[]): Sizes | undefined => {
-    const sizes = dims.map((d) => shapes.resolve(d, symbols));
-    return sizes.every((d) => d !== undefined) ? sizes : undefined;
-  };
-  const sizesOf = (value: ValueName | undefined): Sizes | undefined => {
-    const dims = shapes.of(value ?? '')?.dims;
-    return dims && resolve(dims);
-  };
   for (const node of model.graph.nodes) {
-    const sized: Sized = {
+    const sized: SizedNode = {
       node,
-      input: (i) => sizesOf(node.inputs[i]),
-      output: (i) => sizesOf(node.outputs[i]),
-      dims: (i) => shapes.of(node.inputs[i] ?? '')?.dims,
-      resolve,
+      input: (i) => shapes.of(node.inputs[i] ?? '')?.dims,
+      output: (i) => shapes.of(node.outputs[i] ?? '')?.dims,
     };
     const body = functions.get(`${node.domain}.${node.op}`);
-    const count = counts.get(keyOf(node));
     let own: number | undefined;
     if (body !== undefined) {
       const call = callModel(model, body, sized, shapes, symbols);
       const inside = call && countMacs(call, shapesOf(call), symbols);
       own = inside?.total;
       unknown += inside?.unknown ?? 0;
-    } else if (count === undefined) continue;
-    else own = counted(count, sized);
+    } else {
+      const macs = macsOf(sized);
+      if (macs === null) continue;
+      own = macs && shapes.resolve(macs, symbols);
+    }
     if (own === undefined) unknown++;
     else {
       total += own;
@@ -217,14 +218,4 @@ export const countMacs = (model: Model, shapes: ShapeFacts, symbols: ReadonlyMap
     }
   }
   return { total, perNode, unknown };
-};
-
-/** A malformed equation is work nobody can tell. */
-const counted = (count: Count, sized: Sized): number | undefined => {
-  try {
-    return count(sized);
-  } catch (error) {
-    if (error instanceof ShapeGap) return undefined;
-    throw error;
-  }
 };

@@ -51,6 +51,8 @@ export interface CandidateModel {
   /** The added inputs. Throws an InternalError for a plan with sites or ratios that are not open. */
   readonly feedsFor: (plan: ReductionPlan) => ReadonlyMap<string, TensorData>;
   readonly costOf: (plan: ReductionPlan, sizes: LaneSizes) => PlanCost;
+  /** Tokens of one row for inputs of these sizes; undefined where they do not tell. */
+  readonly sizesOf: (feeds: ReadonlyMap<string, { readonly dims: readonly number[] }>) => LaneSizes | undefined;
 }
 
 /** Ratios are decimals with at most this many places in a calibration: inputs are whole numbers of 10^-4. */

@@ -52,7 +52,7 @@ interface Inputs {
 const memoryRuns = 3;
 const warmUps = 2;
 /** Where nobody says how long: until no median is further off than this, or for so many seconds. */
-const enough = { least: 10, most: 1000, noise: 0.01, seconds: 20 } as const;
+const enough = { least: 4, most: 1000, noise: 0.01, seconds: 20 } as const;
 /** Of half of the times around their median, before figures are called rough. */
 const wide = 0.25;
 

@@ -29,7 +29,7 @@ const amounts: Readonly<Record<LatencyEffort, Amount>> = {
     late: [0.4],
     whole: [0.7, 0.5],
     text: [0.3],
-    turns: { warmUps: 1, least: 4, most: 12, noise: 0.02, seconds: 20 },
+    turns: { warmUps: 1, least: 3, most: 12, noise: 0.02, seconds: 20 },
   },
   default: {
     early: [0.9, 0.8, 0.7, 0.6, 0.5, 0.35, 0.2],
@@ -37,7 +37,7 @@ const amounts: Readonly<Record<LatencyEffort, Amount>> = {
     late: [0.7, 0.35],
     whole: [0.85, 0.7, 0.5],
     text: [0.2, 0.45],
-    turns: { warmUps: 1, least: 6, most: 24, noise: 0.01, seconds: 75 },
+    turns: { warmUps: 1, least: 4, most: 24, noise: 0.01, seconds: 75 },
   },
   thorough: {
     early: [0.95, 0.9, 0.85, 0.8, 0.75, 0.7, 0.65, 0.6, 0.55, 0.5, 0.4, 0.3, 0.2, 0.1],
@@ -45,7 +45,7 @@ const amounts: Readonly<Record<LatencyEffort, Amount>> = {
     late: [0.8, 0.6, 0.4, 0.2],
     whole: [0.9, 0.8, 0.7, 0.6, 0.5],
     text: [0.15, 0.3, 0.45],
-    turns: { warmUps: 2, least: 10, most: 60, noise: 0.005, seconds: 300 },
+    turns: { warmUps: 2, least: 6, most: 60, noise: 0.005, seconds: 300 },
   },
 };
 

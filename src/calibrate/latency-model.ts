@@ -58,7 +58,16 @@ export type CostOf = (plan: ReductionPlan, sizes: LaneSizes) => PlanCost;
 const LEAST_OF_WORK = 0.5;
 
 /** How far the model itself may be off, as a share, however well a plan was measured. */
-const MODEL_DEVIATION = 0.005;
+const MODEL_DEVIATION = 0.01;
+
+/** How far single ratios are thought to spread where too few were taken to tell, as a share. */
+const RUN_DEVIATION = 0.05;
+
+/** Turns from which on quartiles tell anything. */
+const ENOUGH_TURNS = 4;
+
+/** A measured plan further off than so many deviations counts less (Huber), in so many rounds. */
+const [HUBER, HUBER_ROUNDS] = [2, 3];
 
 /**
  * How different the efficiencies at neighbouring lengths are thought to be before anything is measured; which of them
@@ -155,8 +164,20 @@ const leftOutErrors = (
 
 /** Coefficients at the roughness by which plans are told best from each other. `original` is what all know: ratio 1. */
 const fitBest = (timed: readonly Costed[], original: Observation, knots: number): readonly number[] => {
-  const fitWith = (known: readonly Costed[], roughness: number): readonly number[] =>
-    fitNonNegative([...priorOf(knots, roughness), original, ...known], original.terms.length);
+  const fitWith = (known: readonly Costed[], roughness: number): readonly number[] => {
+    const certain = [...priorOf(knots, roughness), original];
+    let coefficients = fitNonNegative([...certain, ...known], original.terms.length);
+    for (let round = 0; round < HUBER_ROUNDS; round++) {
+      const off = known.map((one) => Math.abs(told(coefficients, one) - one.value) / one.deviation);
+      if (off.every((o) => o <= HUBER)) break;
+      const doubted = known.map((one, i) => ({
+        ...one,
+        deviation: one.deviation * Math.sqrt(Math.max((off[i] ?? 0) / HUBER, 1)),
+      }));
+      coefficients = fitNonNegative([...certain, ...doubted], original.terms.length);
+    }
+    return coefficients;
+  };
   const [first] = ROUGHNESSES;
   let best: { readonly roughness: number; readonly error: number } = { roughness: first, error: Infinity };
   for (const roughness of ROUGHNESSES) {
@@ -166,9 +187,18 @@ const fitBest = (timed: readonly Costed[], original: Observation, knots: number)
   return fitWith(timed, best.roughness);
 };
 
-/** The standard error of a median from its quartiles, as if the values were normal. */
-const deviationOf = ({ ratio, turns }: TimedPlan): number =>
-  (1.2533 * (ratio.high - ratio.low)) / 1.349 / Math.sqrt(Math.max(turns, 1));
+/** Of single ratios, as a share, from their quartiles as if they were normal. */
+const runDeviation = ({ ratio }: TimedPlan): number => (ratio.high - ratio.low) / 1.349 / ratio.median;
+
+/**
+ * Standard errors of the medians. A few ratios may lie close together by chance, so no plan's are thought to spread less
+ * than those of the others do in the middle.
+ */
+const deviationsOf = (timed: readonly TimedPlan[]): number[] => {
+  const told = timed.filter((t) => t.turns >= ENOUGH_TURNS).map(runDeviation);
+  const usual = told.length === 0 ? RUN_DEVIATION : median(told);
+  return timed.map((t) => (1.2533 * t.ratio.median * Math.max(usual, runDeviation(t))) / Math.sqrt(t.turns));
+};
 
 /** Deterministic: the same table and costs give the same predictions. The table holds at least one plan. */
 export const fitLatencyModel = (table: LatencyTable, costOf: CostOf): LatencyModel => {
@@ -183,9 +213,10 @@ export const fitLatencyModel = (table: LatencyTable, costOf: CostOf): LatencyMod
     terms: termsOf(cost, original, full, knots),
     floor: (LEAST_OF_WORK * cost.multiplyAdds) / original.multiplyAdds,
   });
+  const deviations = deviationsOf(table.timed);
   const timed = table.timed.map((t, i): Costed => {
     const value = t.ratio.median;
-    const deviation = Math.hypot(deviationOf(t), MODEL_DEVIATION * value);
+    const deviation = Math.hypot(deviations[i] ?? 0, MODEL_DEVIATION * value);
     return { ...costed(costs[i] as PlanCost), value, deviation };
   });
   const whole: Observation = { ...costed(original), value: 1, deviation: 1e-4 };

@@ -99,7 +99,7 @@ const benchRequest = (models: readonly string[], flags: Flags): BenchRequest => 
 const benchHelp = `
 Every turn runs each model once, in an order that changes, so what slows the machine for a while slows all of them. The
 speed-up is the median of the ratios within turns. With neither --turns nor --seconds, turns go on until no such median
-is further off than 1 %, for 20 seconds at most at each batch size.
+is further off than 1 %, for 20 seconds at each batch size.
 
 Examples:
   pumer-compile bench vilt.onnx faster.onnx                           time and memory on made-up inputs

@@ -12,9 +12,9 @@ export interface TurnOptions {
   /** Turns at least, and at most; they are the same number where just so many are wanted. */
   readonly least: number;
   readonly most: number;
-  /** Enough once no ratio's median is further off than this share (`noiseOf`), after the least turns. */
+  /** Enough once no ratio's median is further off than this share (`noiseOf`), after six turns and the least. */
   readonly noise?: number;
-  /** Time for all of it, warm-ups included; checked between turns, and one turn is always run. */
+  /** Time for all of it, warm-ups included; checked between turns, and the least turns are run in any case. */
   readonly seconds?: number;
   /**
    * Milliseconds of quiet before a task. Threads of ONNX Runtime go on spinning for tens of milliseconds after a run,
@@ -57,6 +57,9 @@ export const speedUps = ({ times }: Pick<Turns, 'times'>, task: number): number[
 /** times[task][turn] / times[0][turn] for every turn. */
 export const ratios = ({ times }: Pick<Turns, 'times'>, task: number): number[] =>
   (times[0] ?? []).map((first, turn) => (times[task]?.[turn] ?? Number.NaN) / first);
+
+/** Of fewer turns no interval of a median has 95 %. */
+const FEWEST = 6;
 
 /** Of the ratios to the first task; of its times where it is alone. */
 const largestNoise = (turns: Pick<Turns, 'times'>): number =>
@@ -104,9 +107,15 @@ export const timeInTurns = async (tasks: readonly (() => Promise<unknown>)[], op
     all.turns = turn + 1;
     progress?.(all.turns);
     // Whole pairs of turns only: half a pair has not cancelled its drift.
-    if (noise !== undefined && all.turns >= least && all.turns % 2 === 0 && largestNoise(all) <= noise)
+    if (
+      noise !== undefined &&
+      all.turns >= Math.max(least, FEWEST) &&
+      all.turns % 2 === 0 &&
+      largestNoise(all) <= noise
+    )
       return { ...all, stopped: 'noise' };
-    if (all.turns < most && now() - begun >= seconds * 1000) return { ...all, stopped: 'seconds' };
+    if (all.turns >= least && all.turns < most && now() - begun >= seconds * 1000)
+      return { ...all, stopped: 'seconds' };
   }
   return all;
 };

@@ -57,6 +57,32 @@ describe('plans that were never measured', () => {
   });
 });
 
+describe('plans that were disturbed', () => {
+  const table = tableOf(design('default'), 0.005);
+  const disturb = (i: number, by: number): typeof table => ({
+    ...table,
+    timed: table.timed.map((t, j) => {
+      const { median: m, low, high } = t.ratio;
+      return j === i ? { ...t, ratio: { median: m * by, low: low * by, high: high * by } } : t;
+    }),
+  });
+
+  test.each([2, 9, 15])('one of them (%s) does not decide over the others', (i) => {
+    const errors = errorsOf(predicting(fitLatencyModel(disturb(i, 1.3), costOf)));
+    expect(median(errors)).toBeLessThan(0.03);
+    expect(Math.max(...errors)).toBeLessThan(0.15);
+  });
+
+  test('a single turn is not taken for a sure one', () => {
+    const lone = (t: (typeof table.timed)[number]): typeof t => {
+      const m = t.ratio.median * 1.3;
+      return { ...t, turns: 1, ratio: { median: m, low: m, high: m } };
+    };
+    const timed = table.timed.map((t, j) => (j % 6 === 5 ? lone(t) : t));
+    expect(median(errorsOf(predicting(fitLatencyModel({ ...table, timed }, costOf))))).toBeLessThan(0.03);
+  });
+});
+
 describe('however little is measured', () => {
   test.each([1, 2, 3])('%s plans', (count) => {
     const model = fitLatencyModel(tableOf(design('default').slice(0, count), 0.01), costOf);

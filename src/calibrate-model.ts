@@ -235,7 +235,18 @@ export const calibrateModel = async (
     const front: PlanFigures[] = [];
     for (const point of thinned(result)) front.push(await judge(point));
     const uncalibrated = shop.defaultPlan(semantics);
-    const controls = await tryControls({ shop, candidate, plan, losses, scoring, samples, halves, sizes, progress });
+    const controls = await tryControls({
+      shop,
+      candidate,
+      plan,
+      losses,
+      scoring,
+      samples,
+      halves,
+      sizes,
+      seed,
+      progress,
+    });
     return {
       plan,
       candidate,

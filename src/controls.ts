@@ -8,10 +8,11 @@ import type { Halves } from './calibrate/halves.ts';
 import { against, verdictOf } from './calibrate/judge.ts';
 import { sessionEvaluator, type Scoring } from './calibrate/session-evaluator.ts';
 import { openImages, shrunkFeeds, sizeAtShare } from './calibrate/smaller-images.ts';
-import type { CalibrationModel, Control } from './calibration-model.ts';
+import type { CalibrationModel } from './calibration-model.ts';
 import type { Workshop } from './calibration-workshop.ts';
 import { CompileError } from './diagnostics/diagnostic.ts';
 import * as say from './diagnostics/messages-calibrate.ts';
+import type { Control } from './reduction/control.ts';
 import type { ReductionPlan } from './reduction/plan.ts';
 import type { ControlFigures, ControlName } from './report/calibration.ts';
 import type { SampleSet } from './samples/sample-set.ts';
@@ -27,6 +28,7 @@ export interface ControlRequest {
   readonly samples: SampleSet;
   readonly halves: Halves;
   readonly sizes: LaneSizes;
+  readonly seed: number;
   readonly progress: (step: string) => void;
 }
 
@@ -34,10 +36,11 @@ const otherTokens: readonly (readonly [ControlName, Control])[] = [
   ['random pruning', 'random'],
   ['strided pruning', 'strided'],
   ['average pooling', 'pooling'],
+  ['random saliency', 'unscored'],
 ];
 
 const tryOtherTokens = async (
-  { shop, candidate, plan, losses, scoring, halves, sizes }: ControlRequest,
+  { shop, candidate, plan, losses, scoring, halves, sizes, seed }: ControlRequest,
   control: ControlName,
   choice: Control,
 ): Promise<ControlFigures> => {
@@ -45,7 +48,10 @@ const tryOtherTokens = async (
   const model = shop.calibrationModel({ semantics: candidate.semantics, layers, control: choice });
   const session = await shop.openCalibration(model);
   try {
-    const found = await sessionEvaluator(session, model, scoring).losses(plan, halves.judging);
+    const found = await sessionEvaluator(session, { feedsFor: (p) => model.feedsFor(p, seed) }, scoring).losses(
+      plan,
+      halves.judging,
+    );
     const none = { ...plan, sites: [] };
     const left = model.costOf(plan, sizes).multiplyAdds / model.costOf(none, sizes).multiplyAdds;
     return { control, ...verdictOf(found), multiplyAddsLeft: left, against: against(found, losses) };
@@ -97,7 +103,7 @@ const trySmallerImages = async ({
 export const tryControls = async (request: ControlRequest): Promise<readonly ControlFigures[]> => {
   if (request.plan.sites.length === 0) return [];
   const found: ControlFigures[] = [];
-  for (const [name, choice] of otherTokens.slice(3)) {
+  for (const [name, choice] of otherTokens) {
     request.progress(say.tryingControl(name));
     found.push(await tryOtherTokens(request, name, choice));
   }

@@ -44,7 +44,8 @@ export interface PlanFigures extends HeldOut {
   };
 }
 
-export type ControlName = 'random pruning' | 'strided pruning' | 'average pooling' | 'smaller images';
+export type ControlName =
+  'random pruning' | 'strided pruning' | 'average pooling' | 'random saliency' | 'smaller images';
 
 /** Another way to spend the same work. */
 export type ControlFigures =

@@ -6,7 +6,8 @@ often: attribute ("what colour is the circle ?"), count, existence and spatial r
 question so that its answers are balanced and none can be guessed from the words: in a scene without a red circle there
 is something else that is red, and another circle. Everything follows from a seed.
 
-Run by hand, `python data.py OUT` writes the held-out examples as .npz files of 500, named after the model's inputs.
+Run by hand, `python data.py OUT` writes the held-out examples as .npz files of 500, with arrays named after the model's
+inputs, and `python data.py --show 0 7` prints some of them in words.
 """
 from __future__ import annotations
 
@@ -34,7 +35,8 @@ COUNTS = tuple(str(n) for n in range(5))
 ANSWERS = ('yes', 'no', *COUNTS, *COLOURS, *SHAPES, *RELATIONS)
 PAD = '[PAD]'
 WORDS = (PAD, '[CLS]', '[SEP]', '?', *COLOURS, *SHAPES, *RELATIONS)
-WORDS += ('what', 'colour', 'shape', 'is', 'the', 'object', 'how', 'many', '##s', '##es', 'are', 'there', 'a', 'of', 'or')
+WORDS += ('what', 'colour', 'shape', 'is', 'the', 'object', 'how', 'many', '##s', '##es', 'are', 'there', 'a', 'of')
+WORDS += ('or',)
 WORD = {word: number for number, word in enumerate(WORDS)}
 ANSWER = {answer: number for number, answer in enumerate(ANSWERS)}
 LENGTH = 14
@@ -155,7 +157,7 @@ def encode(sentences: list[str]) -> np.ndarray:
 
 
 def make(n: int, seed, relations: float | None = None) -> Examples:
-    """n examples; the same seed gives the same ones. `relations`: the share of spatial relations, if not a quarter."""
+    """n examples; the same seed gives the same ones. `relations`: the share of spatial relations (a quarter)."""
     random = np.random.default_rng(seed)
     kind = random.integers(0, len(KINDS), n)
     if relations is not None:
@@ -166,7 +168,7 @@ def make(n: int, seed, relations: float | None = None) -> Examples:
     relation = random.integers(0, len(RELATIONS), n)
     objects = random.integers(FEWEST, MOST + 1, n)
     objects = np.where(kind == 1, np.maximum(objects, target), objects)
-    # Objects in columns; those behind `objects` are dropped in the end. c, s: what the question names; d, t: its second.
+    # Objects in columns; those behind `objects` are dropped in the end. c, s: what is asked about; d, t: the second.
     c, d = random.integers(0, len(COLOURS), (2, n, 1))
     s, t = random.integers(0, len(SHAPES), (2, n, 1))
     colour = random.integers(0, len(COLOURS), (n, MOST))
@@ -279,12 +281,30 @@ def feeds(examples: Examples) -> dict[str, np.ndarray]:
     }
 
 
+def in_words(examples: Examples, i: int) -> str:
+    """One scene by its cells, with its question and answer."""
+    cells = [
+        '.' if shape == NONE else f'{COLOURS[colour]} {SHAPES[shape]}'
+        for colour, shape in zip(examples.colour[i], examples.shape[i])
+    ]
+    rows = [cells[first : first + CELLS] for first in range(0, CELLS * CELLS, CELLS)]
+    lines = [''.join(f'{cell:17}' for cell in row).rstrip() for row in rows]
+    question = examples.questions()[i].replace('[CLS] ', '').replace('[SEP]', '')
+    return '\n'.join([*lines, f'{question} {ANSWERS[examples.label[i]]}'])
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('out', type=pathlib.Path)
+    parser.add_argument('out', type=pathlib.Path, nargs='?')
     parser.add_argument('--examples', type=int, default=4000)
     parser.add_argument('--per-file', type=int, default=500)
+    parser.add_argument('--show', type=int, nargs='+', metavar='NUMBER', help='print these held-out examples in words')
     given = parser.parse_args()
+    if given.show:
+        print('\n\n'.join(in_words(held_out(), number) for number in given.show))
+        return
+    if given.out is None:
+        parser.error('name a folder, or --show examples')
     given.out.mkdir(parents=True, exist_ok=True)
     examples, size = held_out(given.examples), 0
     for start in range(0, len(examples), given.per_file):

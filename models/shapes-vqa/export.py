@@ -2,7 +2,7 @@
 
 TorchScript exporter, opset 17, eager attention, batch and text length dynamic; the inputs are input_ids,
 attention_mask, token_type_ids and pixel_values, the output is logits, one for each answer in data.ANSWERS. The heads
-that training reads from the second layer are left out. The file is run by ONNX Runtime and compared with PyTorch.
+that only training reads are left out. The file is run by ONNX Runtime and compared with PyTorch.
 """
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def export(model: Vqa, path: pathlib.Path) -> None:
 
 
 def difference(model: Vqa, path: pathlib.Path) -> float:
-    """The largest between PyTorch and ONNX Runtime, with questions padded to 14 words and without padding."""
+    """The largest between PyTorch and ONNX Runtime, with questions padded to full length and without padding."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(str(path), options, providers=['CPUExecutionProvider'])

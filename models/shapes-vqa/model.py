@@ -1,9 +1,9 @@
-"""A small ViLT for questions about scenes: Hugging Face's classes, a start that learns quickly, and a quicker way through.
+"""A small ViLT for questions about scenes: Hugging Face's classes, a quick start, and a quicker way through.
 
-Hugging Face's ViltForQuestionAnswering (transformers, Apache-2.0), 128 wide, 4 heads, 6 layers, 144 image tokens. Patches
+ViltForQuestionAnswering (transformers, Apache-2.0), 128 wide, 4 heads, 6 layers, 144 image tokens and a CLS. Patches
 keep raster order: the original draws them in random order, which no exporter can write. `quick_pass` computes the same
-answers for training: of the last layer only the row that the answer is read from, and the outputs of one early layer
-for the auxiliary loss. `python model.py` checks that both ways agree.
+answers for training: of the last layer only the row that the answer is read from, and what the auxiliary losses read on
+the way. `python model.py` checks that both ways agree.
 """
 from __future__ import annotations
 
@@ -35,11 +35,12 @@ def waves(positions: Tensor, width: int) -> Tensor:
     return torch.cat([angles.sin(), angles.cos()], 1)
 
 
-def start(model: ViltForQuestionAnswering, seed: int) -> None:
+def start(model: ViltForQuestionAnswering, seed: int, alike: bool = True) -> None:
     """Weights to start from, in place.
 
-    Image positions begin as waves along both sides, so that neighbours are alike. Queries and keys of a head begin in the
-    same directions: tokens look at tokens that resemble them (Trockman and Kolter 2023), words at what they name.
+    Image positions begin as waves along both sides, so that neighbours are alike. With `alike`, queries and keys of
+    a head begin in the same directions: tokens look at tokens that resemble them (Trockman and Kolter 2023), words at
+    what they name.
     """
     random = torch.Generator().manual_seed(seed)
     config = model.config
@@ -52,10 +53,10 @@ def start(model: ViltForQuestionAnswering, seed: int) -> None:
             if 'encoder' in name and name.endswith('output.dense.weight'):
                 spread *= (2 * config.num_hidden_layers) ** -0.5
             weight.copy_(torch.randn(weight.shape, generator=random) * spread)
-        for layer in model.vilt.encoder.layer:
-            alike, _ = torch.linalg.qr(torch.randn(config.hidden_size, config.hidden_size, generator=random))
+        for layer in model.vilt.encoder.layer if alike else ():
+            same, _ = torch.linalg.qr(torch.randn(config.hidden_size, config.hidden_size, generator=random))
             for weight in (layer.attention.attention.query.weight, layer.attention.attention.key.weight):
-                weight.mul_(0.5).add_(alike, alpha=0.7)
+                weight.mul_(0.5).add_(same, alpha=0.7)
         along = 0.5 * waves(torch.arange(data.GRID).float(), config.hidden_size // 2)
         grid = torch.cat([along.repeat_interleave(data.GRID, 0), along.repeat(data.GRID, 1)], 1)
         embeddings = model.vilt.embeddings
@@ -64,7 +65,7 @@ def start(model: ViltForQuestionAnswering, seed: int) -> None:
         words.weight[words.padding_idx] = 0
 
 
-def build(layers: int = LAYERS, seed: int = 0) -> ViltForQuestionAnswering:
+def build(layers: int = LAYERS, seed: int = 0, alike: bool = True) -> ViltForQuestionAnswering:
     config = ViltConfig(
         vocab_size=len(data.WORDS),
         hidden_size=WIDTH,
@@ -81,7 +82,7 @@ def build(layers: int = LAYERS, seed: int = 0) -> ViltForQuestionAnswering:
     )
     config._attn_implementation = 'eager'
     model = ViltForQuestionAnswering(config)
-    start(model, seed)
+    start(model, seed, alike)
     return model.eval()
 
 
@@ -99,7 +100,7 @@ class Vqa(nn.Module):
 
 
 class PatchHeads(nn.Module):
-    """Says of each patch which colour and shape it shows: the one whose word it resembles most. Only training has it."""
+    """Says of each patch which colour and shape it shows: the one whose word it resembles most."""
 
     def __init__(self):
         super().__init__()
@@ -116,8 +117,22 @@ class PatchHeads(nn.Module):
         return scores
 
 
+class PlainPatchHeads(nn.Module):
+    """The same by a layer of its own, without the words."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm = nn.LayerNorm(WIDTH)
+        self.colour = nn.Linear(WIDTH, len(data.COLOURS) + 1)
+        self.shape = nn.Linear(WIDTH, len(data.SHAPES) + 1)
+
+    def forward(self, model: ViltForQuestionAnswering, patches: Tensor) -> list[Tensor]:
+        patches = self.norm(patches)
+        return [self.colour(patches), self.shape(patches)]
+
+
 class PlaceHeads(nn.Module):
-    """Says of each named object of a relation where it lies, column and row of its cell, from the word for its shape."""
+    """Says of each object that a relation names in which column and row it lies, from the word for its shape."""
 
     def __init__(self):
         super().__init__()
@@ -158,9 +173,9 @@ def quick_layer(layer, x: Tensor, bias: Tensor, rows: int | None = None) -> Tens
 
 
 def quick_pass(
-    model: ViltForQuestionAnswering, input_ids: Tensor, attention_mask: Tensor, pixel_values: Tensor, early: int = 2
+    model: ViltForQuestionAnswering, input_ids: Tensor, attention_mask: Tensor, pixel_values: Tensor
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The logits, the image patches as they leave layer `early`, the words as they leave the last layers but two and one."""
+    """The logits, the patches as they leave the second layer, the words as they leave the last but two and but one."""
     vilt, words = model.vilt, input_ids.shape[1]
     text = vilt.embeddings.text_embeddings(input_ids=input_ids)
     n = text.shape[0]
@@ -175,15 +190,15 @@ def quick_pass(
     x = torch.cat([text, image], 1)
     seen = functional.pad(attention_mask, (0, image.shape[1]), value=1)[:, None, None, :]
     bias = (1 - seen.to(x.dtype)) * torch.finfo(x.dtype).min
-    layers, early_patches, middle_words = list(vilt.encoder.layer), None, []
+    layers, early_patches, late_words = list(vilt.encoder.layer), None, []
     for number, layer in enumerate(layers, 1):
         x = quick_layer(layer, x, bias, rows=1 if number == len(layers) else None)
-        if number == early:
+        if number == 2:
             early_patches = x[:, words + 1 :]
         if len(layers) - 2 <= number < len(layers):
-            middle_words.append(x[:, :words])
+            late_words.append(x[:, :words])
     pooled = torch.tanh(vilt.pooler.dense(vilt.layernorm(x)[:, 0]))
-    return model.classifier(pooled), early_patches, middle_words[0], middle_words[-1]
+    return model.classifier(pooled), early_patches, *late_words
 
 
 def main() -> None:
@@ -194,7 +209,8 @@ def main() -> None:
         reference = Vqa(model)(**examples)
         quick, *_ = quick_pass(model, examples['input_ids'], examples['attention_mask'], examples['pixel_values'])
     parameters = sum(weight.numel() for weight in model.parameters())
-    print(f'{parameters} parameters; largest difference {(reference - quick).abs().max():.1e} of {reference.abs().max():.2f}')
+    apart = (reference - quick).abs().max()
+    print(f'{parameters} parameters; largest difference {apart:.1e} of {reference.abs().max():.2f}')
 
 
 if __name__ == '__main__':

@@ -1,11 +1,15 @@
-"""Trains the model of this folder from scratch: python train.py --out OUT, continued after any interruption with --resume.
+"""Trains the model of this folder from scratch: python train.py --out OUT, continued with --resume when interrupted.
 
-Needs torch 2.13 and transformers 5.17; one CPU thread unless told otherwise. Every step draws new scenes, a function of
-the seed and the step's number, so that a continued run sees what an uninterrupted one would have seen. The loss is the
-cross-entropy of the answer plus twice that of each patch's colour and shape, read from the second layer by comparing
-it with the words for them; what reads them is not exported. Matrices inside the layers are updated by Muon, all else by AdamW; both rates rise and then fall along
-a cosine to zero. OUT gets state.pt, replaced as a whole every few minutes and when stopped by SIGTERM or SIGINT,
-curve.csv, and train.pid while the script runs. Validation examples are neither trained on nor among the held-out ones.
+Needs what requirements.txt names; one CPU thread unless told otherwise. Every step draws new scenes, a function of the
+seed and the step's number, so that a continued run sees what an uninterrupted one would have seen. The loss is the
+cross-entropy of the answer, plus twice that of each patch's colour and shape, read behind the second layer, plus those
+of where the two objects of a relation lie and in which order, read from their words. What reads them is not exported.
+
+Two recipes. `quick`: matrices inside the layers are updated by Muon, all else by AdamW; patches are compared with the
+words for colours and shapes; queries and keys start alike. `plain`: AdamW for all, patches read by a layer of their
+own, an ordinary start. Rates rise and then fall along a cosine to zero. OUT gets state.pt, replaced as a whole every
+few minutes and when stopped by SIGTERM or SIGINT, curve.csv, and train.pid while the script runs. Validation examples
+are neither trained on nor among the held-out ones.
 """
 from __future__ import annotations
 
@@ -24,10 +28,12 @@ from torch.nn.functional import cross_entropy
 from transformers import ViltForQuestionAnswering
 
 import data
-from model import LAYERS, OrderHeads, PatchHeads, PlaceHeads, build, quick_pass
+from model import LAYERS, OrderHeads, PatchHeads, PlaceHeads, PlainPatchHeads, build, quick_pass
 
 VALIDATION_SEED = 10_000_019
 COLUMNS = ('examples', 'train_loss', 'patch_loss', 'place_loss', 'loss', 'accuracy', *data.KINDS, 'seconds')
+RECIPES = {'quick': {'batch': 32, 'rate': 2e-3}, 'plain': {'batch': 64, 'rate': 1e-3}}
+EXAMPLES = 320_000
 
 
 def orthogonal(g: Tensor) -> Tensor:
@@ -40,7 +46,7 @@ def orthogonal(g: Tensor) -> Tensor:
 
 
 class Muon(torch.optim.Optimizer):
-    """Momentum whose direction is made orthogonal, matrix by matrix (Jordan et al. 2024); equal shapes go in one stack."""
+    """Momentum made orthogonal, matrix by matrix (Jordan et al. 2024); matrices of one shape go in one stack."""
 
     def __init__(self, matrices: list[Tensor], lr: float, momentum: float = 0.95, weight_decay: float = 0.02):
         super().__init__(matrices, {'lr': lr, 'momentum': momentum, 'weight_decay': weight_decay})
@@ -63,14 +69,18 @@ class Muon(torch.optim.Optimizer):
                     matrix.mul_(1 - group['lr'] * group['weight_decay']).add_(change, alpha=-scale)
 
 
-def optimisers(model: ViltForQuestionAnswering, heads: nn.Module, rate: float, matrix_rate: float) -> list:
+def optimisers(model: ViltForQuestionAnswering, heads: nn.Module, settings: dict) -> list[torch.optim.Optimizer]:
     named = [*model.named_parameters(), *heads.named_parameters(prefix='heads')]
-    inside = [weight for name, weight in named if 'encoder.layer' in name and weight.ndim == 2]
-    rest = [weight for name, weight in named if not ('encoder.layer' in name and weight.ndim == 2)]
-    decayed = [weight for weight in rest if weight.ndim > 1]
-    plain = [weight for weight in rest if weight.ndim <= 1]
-    groups = [{'params': decayed, 'weight_decay': 0.01}, {'params': plain, 'weight_decay': 0.0}]
-    return [Muon(inside, matrix_rate), torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.98))]
+    plain = settings['recipe'] == 'plain'
+    inside = [weight for name, weight in named if not plain and 'encoder.layer' in name and weight.ndim == 2]
+    taken = {id(weight) for weight in inside}
+    rest = [weight for _, weight in named if id(weight) not in taken]
+    groups = [
+        {'params': [weight for weight in rest if weight.ndim > 1], 'weight_decay': 0.01},
+        {'params': [weight for weight in rest if weight.ndim <= 1], 'weight_decay': 0.0},
+    ]
+    adam = torch.optim.AdamW(groups, lr=settings['rate'], betas=(0.9, 0.98))
+    return [adam] if plain else [Muon(inside, settings['matrix_rate']), adam]
 
 
 def share_of_rate(step: int, steps: int, rising: int) -> float:
@@ -80,6 +90,7 @@ def share_of_rate(step: int, steps: int, rising: int) -> float:
 
 
 def losses(model: ViltForQuestionAnswering, heads: nn.ModuleDict, examples: data.Examples) -> tuple[Tensor, ...]:
+    """Of the answer, of the patches and of the places and their order, each a mean."""
     given = (examples.input_ids, examples.attention_mask, examples.pixel_values())
     logits, patches, words, later = quick_pass(model, *map(torch.from_numpy, given))
     covered = examples.covered()
@@ -130,41 +141,59 @@ def write_curve(path: pathlib.Path, curve: list[dict]) -> None:
             writer.writerow({key: f'{value:.4f}' if isinstance(value, float) else value for key, value in row.items()})
 
 
-def main() -> None:
+def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--out', type=pathlib.Path, required=True)
-    parser.add_argument('--resume', action='store_true', help='continue from OUT/state.pt, with the settings kept there')
+    parser.add_argument('--resume', action='store_true', help='continue from OUT/state.pt, with its settings')
+    parser.add_argument('--recipe', choices=RECIPES, default='quick')
     parser.add_argument('--examples', type=int, help='in all (320000); with --resume, where the rates now reach zero')
-    parser.add_argument('--batch', type=int, default=32)
+    parser.add_argument('--batch', type=int, help='32; plain 64')
     parser.add_argument('--layers', type=int, default=LAYERS)
     parser.add_argument('--seed', type=int, default=1)
-    parser.add_argument('--rate', type=float, default=2e-3, help='of AdamW, at its highest')
+    parser.add_argument('--rate', type=float, help='of AdamW, at its highest (0.002; plain 0.001)')
     parser.add_argument('--matrix-rate', type=float, default=1e-2, help='of Muon, at its highest')
     parser.add_argument('--relations', type=float, help='share of spatial relations among the questions (a quarter)')
     parser.add_argument('--threads', type=int, default=1)
-    given = parser.parse_args()
+    return parser.parse_args()
+
+
+def settings_of(given: argparse.Namespace, state: dict | None) -> dict:
+    if state:
+        settings = {'recipe': 'quick', **state['settings']}
+        settings['relations'] = given.relations or settings.get('relations')
+        settings['examples'] = given.examples or settings['examples']
+        return settings
+    names = ('recipe', 'examples', 'batch', 'layers', 'seed', 'rate', 'matrix_rate', 'relations')
+    asked = {name: getattr(given, name) for name in names}
+    usual = {**RECIPES[given.recipe], 'examples': EXAMPLES}
+    return {name: usual.get(name) if value is None else value for name, value in asked.items()}
+
+
+def main() -> None:
+    given = arguments()
     torch.set_num_threads(given.threads)
     given.out.mkdir(parents=True, exist_ok=True)
     state_path, curve_path, pid_path = (given.out / name for name in ('state.pt', 'curve.csv', 'train.pid'))
     state = torch.load(state_path, weights_only=True) if given.resume else None
-    names = ('examples', 'batch', 'layers', 'seed', 'rate', 'matrix_rate', 'relations')
-    settings = state['settings'] if state else {name: getattr(given, name) for name in names}
-    settings['relations'] = given.relations or settings.get('relations')
-    settings['examples'] = given.examples or settings['examples'] or 320_000
+    settings = settings_of(given, state)
+    plain = settings['recipe'] == 'plain'
     torch.manual_seed(settings['seed'])
-    model, heads = build(settings['layers'], settings['seed']), nn.ModuleDict({'patches': PatchHeads(), 'places': PlaceHeads(), 'orders': OrderHeads()})
-    both = optimisers(model, heads, settings['rate'], settings['matrix_rate'])
-    highest = [[group['lr'] for group in one.param_groups] for one in both]
+    model = build(settings['layers'], settings['seed'], alike=not plain)
+    patch_heads = PlainPatchHeads() if plain else PatchHeads()
+    heads = nn.ModuleDict({'patches': patch_heads, 'places': PlaceHeads(), 'orders': OrderHeads()})
+    all_optimisers = optimisers(model, heads, settings)
+    highest = [[group['lr'] for group in one.param_groups] for one in all_optimisers]
     step, seconds, curve, recent = 0, 0.0, [], []
     if state:
         model.load_state_dict(state['model'])
         heads.load_state_dict(state['heads'])
-        for one, kept in zip(both, state['optimisers']):
+        for one, kept in zip(all_optimisers, state['optimisers'], strict=True):
             one.load_state_dict(kept)
         step, seconds, curve, recent = (state[name] for name in ('step', 'seconds', 'curve', 'recent'))
     parameters = [weight for module in (model, heads) for weight in module.parameters()]
-    steps = settings['examples'] // settings['batch']
-    between = max(1, 10_000 // settings['batch'])
+    batch = settings['batch']
+    steps = settings['examples'] // batch
+    between = max(1, 10_000 // batch)
     checking = data.make(1000, VALIDATION_SEED)
     stopped: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -176,7 +205,7 @@ def main() -> None:
             'settings': settings,
             'model': model.state_dict(),
             'heads': heads.state_dict(),
-            'optimisers': [one.state_dict() for one in both],
+            'optimisers': [one.state_dict() for one in all_optimisers],
             'step': step,
             'seconds': seconds,
             'curve': curve,
@@ -189,34 +218,30 @@ def main() -> None:
     while step < steps and not stopped:
         started = time.monotonic()
         share = share_of_rate(step, steps, rising=200)
-        for one, rates in zip(both, highest):
+        for one, rates in zip(all_optimisers, highest):
             for group, rate in zip(one.param_groups, rates):
                 group['lr'] = rate * share
-        examples = data.make(settings['batch'], [settings['seed'], step], settings['relations'])
+        examples = data.make(batch, [settings['seed'], step], settings['relations'])
         answer_loss, patch_loss, place_loss = losses(model, heads, examples)
-        for one in both:
+        for one in all_optimisers:
             one.zero_grad()
         (answer_loss + 2 * patch_loss + place_loss).backward()
         nn.utils.clip_grad_norm_(parameters, 1.0)
-        for one in both:
+        for one in all_optimisers:
             one.step()
         step += 1
         seconds += time.monotonic() - started
         recent.append((answer_loss.item(), patch_loss.item(), place_loss.item()))
         if step % 30 == 0:
-            means, now = np.mean(recent[-30:], 0), time.monotonic()
-            rate = 30 * settings['batch'] / (now - shown)
+            answer, patch, place = np.mean(recent[-30:], 0)
+            now = time.monotonic()
+            told = f'answer {answer:.3f} patch {patch:.4f} places {place:.3f} {30 * batch / (now - shown):.1f}/s'
+            print(f'{time.strftime("%H:%M:%S")} {step * batch:7d} {told}', flush=True)
             shown = now
-            print(
-                f'{time.strftime("%H:%M:%S")} {step * settings["batch"]:7d} answer {means[0]:.3f} patch {means[1]:.4f} places {means[2]:.3f} '
-                f'{rate:.1f}/s',
-                flush=True,
-            )
         if step % between == 0 or step == steps:
-            means = np.mean(recent, 0)
+            means = dict(zip(('train_loss', 'patch_loss', 'place_loss'), map(float, np.mean(recent, 0))))
             recent = []
-            row = {'examples': step * settings['batch'], 'train_loss': float(means[0]), 'patch_loss': float(means[1]), 'place_loss': float(means[2])}
-            curve.append({**row, **validate(model, checking), 'seconds': round(seconds)})
+            curve.append({'examples': step * batch, **means, **validate(model, checking), 'seconds': round(seconds)})
             replace(curve_path, lambda path: write_curve(path, curve))
             print({key: round(value, 4) for key, value in curve[-1].items()}, flush=True)
         if time.monotonic() - saved > 180:
@@ -224,7 +249,7 @@ def main() -> None:
             saved = time.monotonic()
     save()
     pid_path.unlink(missing_ok=True)
-    print('complete' if step == steps else f'stopped after {step * settings["batch"]} examples; --resume continues')
+    print('complete' if step == steps else f'stopped after {step * batch} examples; --resume continues')
 
 
 if __name__ == '__main__':

@@ -20,7 +20,8 @@ import * as sayFiles from './diagnostics/messages-onnx.ts';
 import type { CalibrateFlags } from './flags/calibrate.ts';
 import { UsageError } from './flags/usage-error.ts';
 import type { Model } from './graph/model.ts';
-import { metricNamed } from './metrics/built-in.ts';
+import { metricNamed, type MetricName } from './metrics/built-in.ts';
+import type { Metric } from './metrics/metric.ts';
 import { readModel } from './onnx/read.ts';
 import type { CompileOptions } from './options.ts';
 import type { Semantics } from './reduction/plan.ts';
@@ -31,7 +32,9 @@ import { toolVersion } from './version.ts';
 import { stageBeside } from './support/staging.ts';
 
 /** What a calibration is asked for, as flags give it. */
-export interface CalibrateFileRequest extends CalibrateFlags {
+export interface CalibrateFileRequest extends Omit<CalibrateFlags, 'metric'> {
+  /** A built-in one by name, or a user's own. Accuracy where there are labels, else top1. */
+  readonly metric?: MetricName | Metric;
   readonly input: string;
   readonly data: string;
   readonly semantics: Semantics;
@@ -245,9 +248,11 @@ export const calibrateOn = async (
     progress,
     ...(request.limit !== undefined && { limit: request.limit }),
   });
-  const named = request.metric ?? (samples.labelled ? 'accuracy' : 'top1');
-  if (named === 'accuracy' && !samples.labelled) throw new CompileError(say.labelsNeeded(request.data));
-  const metric = metricNamed(named, model, request.outputName === undefined ? {} : { output: request.outputName });
+  const asked = request.metric ?? (samples.labelled ? 'accuracy' : 'top1');
+  const output = request.outputName === undefined ? {} : { output: request.outputName };
+  const isOwn = typeof asked !== 'string';
+  const metric = isOwn ? asked : metricNamed(asked, model, output);
+  if (metric.needsLabels && !samples.labelled) throw new CompileError(say.labelsNeeded(request.data, metric.name));
   const runtime = await runtimeForCalibration();
   const shop = openWorkshop({
     model,
@@ -262,7 +267,7 @@ export const calibrateOn = async (
       semantics: request.semantics,
       ...(request.layers !== undefined && { layers: request.layers }),
       budget: request.budget,
-      metrics: scoringMetrics(model, metric, request.outputName === undefined ? {} : { output: request.outputName }),
+      metrics: scoringMetrics(model, metric, { ...output, isOwn }),
       effort: request.effort,
       seed: request.seed,
       batch: request.batch,

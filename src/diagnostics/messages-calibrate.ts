@@ -40,8 +40,8 @@ export const calibrationInterrupted = (plan: string, state: string): Diagnostic 
     fix: `--resume goes on from ${state}`,
   });
 
-export const labelsNeeded = (data: string): Diagnostic =>
-  error('labels-needed', `${data} has no labels, and accuracy is measured with them`, {
+export const labelsNeeded = (data: string, metric: string): Diagnostic =>
+  error('labels-needed', `${data} has no labels, and ${metric} is measured with them`, {
     fix: 'add an array named labels, or measure agreement with the unreduced model: --metric top1',
   });
 

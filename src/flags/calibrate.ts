@@ -4,6 +4,7 @@
  */
 import type { Command } from 'commander';
 import * as say from '../diagnostics/messages-cli.ts';
+import { metricNames, type MetricName } from '../metrics/built-in.ts';
 import type { Semantics } from '../reduction/plan.ts';
 import {
   countOf,
@@ -32,12 +33,11 @@ export interface BudgetFlags {
 }
 
 export const efforts = ['quick', 'default', 'thorough'] as const;
-export const metricNames = ['accuracy', 'top1', 'kl', 'cosine'] as const;
 
 /** How a calibration is done: shared by `calibrate` and `compile --data`. */
 export interface CalibrateFlags {
   readonly budget: BudgetFlags;
-  readonly metric?: (typeof metricNames)[number];
+  readonly metric?: MetricName;
   /** The output that is scored. */
   readonly outputName?: string;
   readonly effort: (typeof efforts)[number];

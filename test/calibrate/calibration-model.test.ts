@@ -4,10 +4,22 @@
  */
 import { describe, expect, it } from 'vitest';
 import { CompileError } from '../../src/diagnostics/diagnostic.ts';
+import type { Model } from '../../src/graph/model.ts';
 import { InternalError } from '../../src/support/assert.ts';
-import { compiledWith, feedsFor, loadFixture, profileOf, viltTiny, visualBert } from '../compile/fixtures.ts';
+import {
+  compiledWith,
+  feedsFor,
+  loadFixture,
+  outputsOf,
+  profileOf,
+  runsOf,
+  viltTiny,
+  visualBert,
+} from '../compile/fixtures.ts';
+import { randomFrom } from '../reduction/harness.ts';
+import { edited, modelOfTiny, tensorsOf, tinyFeeds, tinyVilt } from '../support/tiny-vilt.ts';
 import { expectSame } from './against-compiled.ts';
-import { calibrationOf, planOf, plansFor, semanticsList } from './plans.ts';
+import { apart, calibrationOf, planOf, plansFor, semanticsList } from './plans.ts';
 
 describe.each(semanticsList)('--semantics %s', (semantics) => {
   it('any plan gives what it gives compiled', () =>
@@ -57,6 +69,43 @@ describe('what is open', () => {
     const model = loadFixture(viltTiny);
     expect(calibrationOf(model, { semantics: 'safe', layers: [4, 1] }).sites.map((s) => s.layer)).toEqual([1, 4]);
     expect(() => calibrationOf(model, { semantics: 'safe', layers: [6] })).toThrow(CompileError);
+  });
+
+  const meanOver = (value: string): Model =>
+    modelOfTiny(
+      edited(edited(tinyVilt(), { after: value, nodes: [`q = ReduceMean(${value}) axes=[1] keepdims=0`] }), {
+        after: 'pooled',
+        nodes: ['pooled_too = Add(pooled, q)'],
+        instead: 'pooled_too',
+      }),
+    );
+
+  it('a layer with something behind it that is not proven is closed; deeper ones are not', async () => {
+    // The mean is over all tokens that enter layer 2.
+    const original = meanOver('x2');
+    const calibration = calibrationOf(original, { semantics: 'safe' });
+    expect(calibration.sites).toEqual([{ layer: 2, image: true, text: true }]);
+    expect(calibration.closed.map((c) => [c.layer, c.what, c.why.code, c.why.at?.node])).toEqual([
+      [0, 'layer', 'not-understood', 'node_q'],
+      [1, 'layer', 'not-understood', 'node_q'],
+    ]);
+    const plan = planOf('safe', [{ layer: 2, prune: 0.2, merge: 0.3, mergeText: 0.2 }]);
+    const feeds = tensorsOf(tinyFeeds(randomFrom(3), [0, 2]));
+    const [fed] = await runsOf(calibration.model, [new Map([...feeds, ...calibration.feedsFor(plan)])]);
+    expect(apart(await outputsOf(compiledWith(original, { plan }).model, feeds), fed!)).toBeLessThanOrEqual(1e-6);
+  });
+
+  it('nothing open is refused as by compile', () => {
+    const model = meanOver('final');
+    const refusal = (make: () => unknown): unknown => {
+      try {
+        return make();
+      } catch (error) {
+        return error instanceof CompileError ? error.diagnostic.code : error;
+      }
+    };
+    expect(refusal(() => calibrationOf(model, { semantics: 'safe' }))).toBe('not-understood');
+    expect(refusal(() => compiledWith(model, {}))).toBe('not-understood');
   });
 
   it('plans beyond what is open are bugs', () => {

@@ -3,7 +3,7 @@
  * and the weight of each token (semantics.md: the mask of `pumer`, the sizes of `safe`).
  */
 import type { Attention } from '../../src/analysis/attention.ts';
-import { dimText, dimValue, type Dim } from '../../src/analysis/dim.ts';
+import { dimText, dimValue } from '../../src/analysis/dim.ts';
 import { tokensOf, type Segment } from '../../src/analysis/labels.ts';
 import { maskFactsOf, type MaskFacts } from '../../src/analysis/mask-facts.ts';
 import type { Understanding } from '../../src/analysis/understanding.ts';
@@ -14,34 +14,10 @@ import type { Emitter } from '../../src/graph/emit.ts';
 import { opsetOf, type ValueName } from '../../src/graph/model.ts';
 import type { ControlChoice } from '../../src/reduction/control.ts';
 import type { ResolvedPlan } from '../../src/reduction/site-plan.ts';
+import type { LaneState, Size } from './lane-state.ts';
 import { emitOriginalLength } from './original-length.ts';
 
-/** A size in the graph: a number, or the name of an int64[1] value. */
-export type Size = number | ValueName;
-
-export interface LaneState {
-  readonly length: Size;
-  /** float32 [B, n]. */
-  readonly weight: ValueName;
-  /** Number of the mask the weights began with; every mask they replace must be the same one. */
-  readonly mask: number;
-  /** The reductions so far, oldest first. */
-  readonly steps: readonly Step[];
-  /** bool [1], only where ratios are given when the model runs: none of them has removed anything. */
-  readonly isWhole?: ValueName;
-}
-
-/** One reduction of a lane, and what it takes to follow it. */
-export interface Step {
-  /** Version of the lane that went in. */
-  readonly before: string;
-  /** Rows of the batch. */
-  readonly batch: Dim;
-  /** The reducer's input and outputs of these names. */
-  readonly weight: ValueName;
-  readonly target: ValueName;
-  readonly position: ValueName;
-}
+export type { LaneState, Size, Step } from './lane-state.ts';
 
 /** Outputs of nodes whose handling of shortened tokens is vouched for here. */
 export interface Settled {

@@ -10,11 +10,13 @@ import {
   imageCounts,
   keepToRatios,
   parseRatio,
+  ratioUnits,
   readRatio,
   roundShare,
   siteIsIdle,
   textCounts,
   type CountRule,
+  type GraphRatio,
 } from '../../src/reduction/counts.ts';
 import { numbersOf, type TensorData } from '../../src/runtime/tensor-data.ts';
 import { openModel, randomFrom } from './harness.ts';
@@ -150,15 +152,18 @@ describe('counts', () => {
     const random = randomFrom(opset);
     for (let i = 0; i < 30; i++) {
       const decimal = (): number =>
-        random.pick([0, random.int(1, 19) / 20, random.int(1, 99) / 100, random.int(1, 999) / 1000]);
+        random.pick([0, random.int(1, 19) / 20, random.int(1, 99) / 100, random.int(1, 999) / 1000, random.int(1, 9999) / 10000]);
       const [prune, merge, text] = [decimal(), decimal(), decimal()];
       const rule: CountRule = { semantics: random.pick(['pumer', 'safe']), protectedCount: random.int(0, 3) };
       const nodes: Node[] = [];
       let count = 0;
       const e = emitterInto(nodes, opset, (hint) => `${hint}_${count++}`);
-      const image = emitImageCounts(e, 'n', prune, merge, rule);
+      // Every other time as a value, as a calibration model gives it.
+      const ratio = (decimal: number): GraphRatio =>
+        i % 2 === 0 ? decimal : { given: e.int64s([Number(ratioUnits(decimal))]) };
+      const image = emitImageCounts(e, 'n', ratio(prune), ratio(merge), rule);
       // The same length for both lanes: the text idles where the image does.
-      const words = emitTextCounts(e, 'n', text, rule, image.prune);
+      const words = emitTextCounts(e, 'n', ratio(text), rule, image.prune);
       const values = [image.keep, image.merge, words.keep, words.merge, image.prune];
       const [keep, merged, textKeep, textMerged, pruned] = await run(nodes, opset, values, lengths);
       lengths.forEach((n, at) => {
@@ -170,6 +175,11 @@ describe('counts', () => {
         expect(pruned![at], what).toBe(roundShare(n, parseRatio(prune)));
       });
     }
+  });
+
+  it('ratios that are given are whole numbers of 10^-4', () => {
+    expect([0, 0.3, 0.0001, '0.12340', 0.9999].map(ratioUnits)).toEqual([0n, 3000n, 1n, 1234n, 9999n]);
+    expect([0.00001, 0.12345, '1/3', -0.1].map(ratioUnits)).toEqual([undefined, undefined, undefined, undefined]);
   });
 
   it('the graph is exact for ratios of many places', async () => {

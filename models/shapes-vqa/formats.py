@@ -6,8 +6,8 @@ accuracy on the held-out examples beside the float32 model's, how far its logits
 the same kind (compiled or not), its size, and its latency on this machine. All files are timed in turns, so that each
 round's ratio to the float32 original is one of neighbours; median and quartiles are told.
 
-Conversion is ONNX Runtime's: quantize_dynamic, quantize_static (MatMul, Gemm and Conv, calibrated on 200 scenes that are
-not held out) and transformers.float16. Inputs and outputs keep their types.
+Conversion is ONNX Runtime's: quantize_dynamic, quantize_static (MatMul, Gemm and Conv, calibrated on 200 scenes that
+are not held out) and transformers.float16. Inputs and outputs keep their types.
 """
 from __future__ import annotations
 

@@ -1,8 +1,10 @@
 """What token reduction costs this model in accuracy, rule by rule: python study.py curve rules --out OUT.
 
 Runs the settings of one or more tables (`all` for all of them) on the held-out examples and writes OUT/TABLE.csv and
-OUT/TABLE.md: accuracy, the paired difference to the unreduced model with its 95 % interval, and the multiply-adds left,
-counted for all in the same way. Reductions are those of reduction.py, not the compiler's.
+OUT/TABLE.md: accuracy, the paired difference to the unreduced model and that to the first row of the same cost, each
+with its 95 % interval, and the multiply-adds left, counted for all in the same way. Reductions are those of
+reduction.py, not the compiler's. OUT/answers.npz keeps which answers were right, so that nothing is run twice for the
+same model file.
 
 `python study.py --check model.onnx COMPILED.onnx` runs a compiled model in ONNX Runtime and compares its logits with
 those of the same plan here. Where a decision was nearer than float32 can tell, two correct programs may decide
@@ -12,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import hashlib
 import json
 import pathlib
 import time
@@ -68,12 +71,13 @@ def ratios(setting: Setting) -> str:
     return f'p {float(sites[0].prune):g}, m {float(sites[0].merge):g}, t {float(sites[0].text):g}'
 
 
-def rows_of(
-    bench: Bench, settings: list[Setting], right: np.ndarray, full: np.ndarray, kinds: np.ndarray
-) -> list[dict[str, str]]:
-    rows = []
+def rows_of(bench: Bench, settings: list[Setting], right: np.ndarray, kinds: np.ndarray) -> list[dict[str, str]]:
+    """A row for each setting; the first is the unreduced model."""
+    rows, first = [], {}
     for setting, answered in zip(settings, right):
-        lost = difference(answered, full)
+        lost = difference(answered, right[0])
+        beside = first.setdefault(setting.target, answered)
+        relative = '' if beside is answered or setting.target is None else str(difference(answered, beside))
         by_kind = {name: answered[kinds == number].mean() for number, name in enumerate(data.KINDS)}
         rows.append(
             {
@@ -84,9 +88,8 @@ def rows_of(
                 'cost': f'{bench.share(setting):.3f}',
                 'less': f'{1 / bench.share(setting):.2f}',
                 'accuracy': f'{answered.mean():.4f}',
-                'difference': f'{lost.mean:+.2f}',
-                'low': f'{lost.low:+.2f}',
-                'high': f'{lost.high:+.2f}',
+                'difference': str(lost),
+                'to_first': relative,
                 **{name: f'{value:.4f}' for name, value in by_kind.items()},
             }
         )
@@ -94,11 +97,12 @@ def rows_of(
 
 
 def markdown(rows: list[dict]) -> str:
-    names = ('', 'ratios at a site', 'cost', 'less by', 'accuracy', 'difference, points (95 %)', *data.KINDS)
+    compared = ('to unreduced, points (95 %)', 'to the first of this cost')
+    names = ('', 'ratios at a site', 'cost', 'less by', 'accuracy', *compared, *data.KINDS)
     lines = ['| ' + ' | '.join(names) + ' |', '|' + '---|' * len(names)]
     for row in rows:
         kinds = ' | '.join(f'{100 * float(row[name]):.1f}' for name in data.KINDS)
-        found = f'{100 * float(row["accuracy"]):.2f} | {row["difference"]} ({row["low"]} to {row["high"]})'
+        found = f'{100 * float(row["accuracy"]):.2f} | {row["difference"]} | {row["to_first"]}'
         lines.append(f'| {row["family"]} | {row["ratios"]} | {row["cost"]} | {row["less"]}x | {found} | {kinds} |')
     return '\n'.join(lines) + '\n'
 
@@ -107,19 +111,25 @@ def study(given: argparse.Namespace) -> None:
     bench = Bench(Vilt(given.model), data.LENGTH, data.GRID)
     names = list(TABLES) if given.tables == ['all'] else given.tables
     planned = {name: [setting for setting in TABLES[name](bench) if setting is not None] for name in names}
+    unreduced = Setting('unreduced')
+    asked = [unreduced, *(setting for settings in planned.values() for setting in settings)]
     # What several tables ask for is run once; names and targets do not matter to a run.
-    asked = [Setting('unreduced'), *(setting for settings in planned.values() for setting in settings)]
-    key = lambda setting: (setting.rules, setting.steps, setting.side)
-    distinct = list({key(setting): setting for setting in asked}.values())
-    print(f'{bench.full} multiply-adds unreduced: {FORMULA}')
-    print(f'{len(distinct)} settings, {given.examples} examples')
-    right = answers(bench, distinct, given.examples, given.batch)
-    place = {key(setting): number for number, setting in enumerate(distinct)}
-    kinds, full = data.held_out().kind[: given.examples], right[place[key(asked[0])]]
+    model = hashlib.sha256(given.model.read_bytes()).hexdigest()[:12]
+    key = lambda setting: f'{model} {given.examples} {setting.rules} {setting.steps} {setting.side}'
     given.out.mkdir(parents=True, exist_ok=True)
+    kept_in = given.out / 'answers.npz'
+    kept = dict(np.load(kept_in)) if kept_in.exists() else {}
+    missing = list({key(setting): setting for setting in asked if key(setting) not in kept}.values())
+    print(f'{bench.full} multiply-adds unreduced: {FORMULA}')
+    print(f'{len(missing)} settings to run, {given.examples} examples')
+    if missing:
+        right = answers(bench, missing, given.examples, given.batch)
+        kept.update({key(setting): answered for setting, answered in zip(missing, right)})
+        np.savez_compressed(kept_in, **kept)
+    kinds = data.held_out().kind[: given.examples]
     for name, settings in planned.items():
-        settings = [asked[0], *settings]
-        rows = rows_of(bench, settings, right[[place[key(setting)] for setting in settings]], full, kinds)
+        settings = [unreduced, *settings]
+        rows = rows_of(bench, settings, np.array([kept[key(setting)] for setting in settings]), kinds)
         with open(given.out / f'{name}.csv', 'w', newline='') as file:
             writer = csv.DictWriter(file, rows[0], lineterminator='\n')
             writer.writeheader()

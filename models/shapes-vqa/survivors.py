@@ -116,7 +116,8 @@ def main() -> None:
             print(f'| {site} | {name} | {told(share)} | {random:.1f} | {told(share - every)} | {size:.2f} |')
     kept = behind[-1][: len(examples), 1:] >= 0
     every, asked = kept.mean(1), shares(kept, group == 2)
-    print('\n| kind | of the objects asked about, % (95 %) | random, % | difference, points (95 %) |\n|---|---|---|---|')
+    print('\n| kind | of the objects asked about, % (95 %) | random, % | difference, points (95 %) |')
+    print('|---|---|---|---|')
     for number, kind in enumerate(data.KINDS):
         mine = (examples.kind == number) & ~np.isnan(asked)
         if mine.any():

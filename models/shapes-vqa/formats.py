@@ -28,6 +28,7 @@ from onnxruntime.transformers.float16 import convert_float_to_float16
 
 import data
 from paired import difference
+from paste import into
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
@@ -156,6 +157,7 @@ def main() -> None:
     parser.add_argument('--model', type=pathlib.Path, default=HERE / 'model.onnx')
     parser.add_argument('--compiler', default='npx pumer-compile', help='the command, run in the repository')
     parser.add_argument('--flags', default='--keep 0.6', help='given to the compiler')
+    parser.add_argument('--into', type=pathlib.Path, metavar='PAGE', help='put the table there, at its mark `formats`')
     parser.add_argument('--examples', type=int, default=4000)
     parser.add_argument('--rounds', type=int, default=60)
     parser.add_argument('--threads', type=int, default=1)
@@ -189,10 +191,12 @@ def main() -> None:
             cells += [quartiles(taken[name], 2), quartiles(taken[name] / taken['float32'], 2)]
         lines.append('| ' + ' | '.join(cells) + ' |')
     lines += [f'\n{name}: {fault}' for name, fault in maker.faults.items()]
-    text = '\n'.join(lines) + '\n'
+    runtime = f'ONNX Runtime {onnxruntime.__version__} with {given.threads} thread{"s" * (given.threads > 1)}'
+    text = '\n'.join([f'`{given.flags}`, {runtime}, {given.examples} examples:', '', *lines]) + '\n'
     (given.out / 'formats.md').write_text(text)
-    print(f'{given.flags}; {given.threads} thread, ONNX Runtime {onnxruntime.__version__}, {given.examples} examples\n')
     print(text)
+    if given.into:
+        into(given.into, 'formats', text)
 
 
 if __name__ == '__main__':

@@ -4,7 +4,8 @@ Runs the settings of one or more tables (`all` for all of them) on the held-out 
 OUT/TABLE.md: accuracy, the paired difference to the unreduced model and that to the first row of the same cost, each
 with its 95 % interval, and the multiply-adds left, counted for all in the same way. Reductions are those of
 reduction.py, not the compiler's. OUT/answers.npz keeps which answers were right, so that nothing is run twice for the
-same model file.
+same model file. `--into PAGE` puts the tables into a page, where it has marks for them (`study TABLE`, with --label
+`study LABEL TABLE`).
 
 `python study.py --check model.onnx COMPILED.onnx` runs a compiled model in ONNX Runtime and compares its logits with
 those of the same plan here. Where a decision was nearer than float32 can tell, two correct programs may decide
@@ -27,6 +28,7 @@ from torch.nn import functional
 
 import data
 from paired import difference
+from paste import into
 from reduction import PUMER, SAFE, Site, run, stream
 from tables import TABLES, Bench, Setting
 from vilt import FORMULA, Vilt
@@ -136,6 +138,8 @@ def study(given: argparse.Namespace) -> None:
             writer.writerows(rows)
         (given.out / f'{name}.md').write_text(markdown(rows))
         print(f'\n{name}: {TABLES[name].__doc__}\n\n{markdown(rows)}')
+        if given.into:
+            into(given.into, ' '.join(['study', *([given.label] if given.label else []), name]), markdown(rows))
 
 
 def plan_of(path: pathlib.Path) -> tuple[tuple[Site, ...], str]:
@@ -187,6 +191,8 @@ def main() -> None:
     parser.add_argument('tables', nargs='*', metavar='TABLE', help=', '.join([*TABLES, 'all']))
     parser.add_argument('--model', type=pathlib.Path, default=HERE / 'model.onnx')
     parser.add_argument('--out', type=pathlib.Path, default=pathlib.Path('study'))
+    parser.add_argument('--into', type=pathlib.Path, metavar='PAGE')
+    parser.add_argument('--label', help='of the model, where a page has tables of several')
     parser.add_argument('--examples', type=int, default=4000, help='the first N of the held-out ones')
     parser.add_argument('--batch', type=int, default=200)
     parser.add_argument('--threads', type=int, default=2)

@@ -7,6 +7,7 @@ What is shown are the compiled model's own decisions: the place that each token 
 reduction, and the file is run in ONNX Runtime. A patch is kept where it, or the token it was merged into, has not been
 pruned. Pruning that does not look keeps as large a share of the patches asked about as of all patches: that share,
 example by example, is what `random` means here. Needs a file compiled with `--ops function`, which is the default.
+`--into PAGE LABEL` puts everything into a page, at its mark `survivors LABEL`.
 """
 from __future__ import annotations
 
@@ -19,6 +20,7 @@ import onnxruntime
 
 import data
 from paired import mean_interval
+from paste import into
 
 WHOSE = {
     2: 'of the objects asked about',
@@ -92,18 +94,11 @@ def drawn(kept: np.ndarray, group: np.ndarray) -> str:
     return '\n'.join(' '.join(row) for row in letters.reshape(data.GRID, data.GRID))
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('compiled', type=pathlib.Path)
-    parser.add_argument('--examples', type=int, default=4000, help='the first N of the held-out ones')
-    parser.add_argument('--threads', type=int, default=2)
-    parser.add_argument('--show', type=int, nargs='+', default=[], metavar='NUMBER', help='draw these examples')
-    given = parser.parse_args()
-    examples = data.held_out().part(slice(0, given.examples))
-    sites, behind = places_of(given.compiled, max(given.examples, 1 + max(given.show, default=0)), given.threads)
+def table_of(examples: data.Examples, sites: list[str], behind: list[np.ndarray]) -> str:
+    """Behind each site, by whose patches they are."""
     group = whose(examples)
     head = ('behind', 'patches', 'kept, % (95 %)', 'random, %', 'difference, points (95 %)', 'patches a token')
-    print('| ' + ' | '.join(head) + ' |\n|' + '---|' * len(head))
+    lines = ['| ' + ' | '.join(head) + ' |', '|' + '---|' * len(head)]
     for site, where in zip(sites, behind):
         where = where[: len(examples)]
         kept = where[:, 1:] >= 0
@@ -113,20 +108,50 @@ def main() -> None:
             share = shares(kept, of)
             random = 100 * every[~np.isnan(share)].mean()
             size = patches_a_token(where, of)
-            print(f'| {site} | {name} | {told(share)} | {random:.1f} | {told(share - every)} | {size:.2f} |')
-    kept = behind[-1][: len(examples), 1:] >= 0
-    every, asked = kept.mean(1), shares(kept, group == 2)
-    print('\n| kind | of the objects asked about, % (95 %) | random, % | difference, points (95 %) |')
-    print('|---|---|---|---|')
+            lines.append(f'| {site} | {name} | {told(share)} | {random:.1f} | {told(share - every)} | {size:.2f} |')
+    return '\n'.join(lines)
+
+
+def by_kind(examples: data.Examples, where: np.ndarray) -> str:
+    """Behind the last site, by kind of question."""
+    kept = where[: len(examples), 1:] >= 0
+    every, asked = kept.mean(1), shares(kept, whose(examples) == 2)
+    head = ('kind', 'of the objects asked about, % (95 %)', 'random, %', 'difference, points (95 %)')
+    lines = ['| ' + ' | '.join(head) + ' |', '|' + '---|' * len(head)]
     for number, kind in enumerate(data.KINDS):
         mine = (examples.kind == number) & ~np.isnan(asked)
         if mine.any():
-            print(f'| {kind} | {told(asked[mine])} | {100 * every[mine].mean():.1f} | {told((asked - every)[mine])} |')
-    shown = data.held_out()
-    for number in given.show:
-        part = shown.part(slice(number, number + 1))
-        print(f'\n{number}: {data.in_words(part, 0).splitlines()[-1]}')
-        print(drawn(behind[-1][number, 1:] >= 0, whose(part)[0]))
+            random = 100 * every[mine].mean()
+            lines.append(f'| {kind} | {told(asked[mine])} | {random:.1f} | {told((asked - every)[mine])} |')
+    return '\n'.join(lines)
+
+
+def drawings(numbers: list[int], where: np.ndarray) -> list[str]:
+    """Held-out examples by number, each as an indented block."""
+    found = []
+    for number in numbers:
+        part = data.held_out().part(slice(number, number + 1))
+        question = f'{number}: {data.in_words(part, 0).splitlines()[-1]}'
+        lines = [question, *drawn(where[number, 1:] >= 0, whose(part)[0]).splitlines()]
+        found.append('\n'.join(f'    {line}' for line in lines))
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('compiled', type=pathlib.Path)
+    parser.add_argument('--examples', type=int, default=4000, help='the first N of the held-out ones')
+    parser.add_argument('--threads', type=int, default=2)
+    parser.add_argument('--show', type=int, nargs='+', default=[], metavar='NUMBER', help='draw these examples')
+    parser.add_argument('--into', nargs=2, metavar=('PAGE', 'LABEL'))
+    given = parser.parse_args()
+    examples = data.held_out().part(slice(0, given.examples))
+    sites, behind = places_of(given.compiled, max(given.examples, 1 + max(given.show, default=0)), given.threads)
+    parts = [table_of(examples, sites, behind), by_kind(examples, behind[-1]), *drawings(given.show, behind[-1])]
+    text = '\n\n'.join(parts)
+    print(text)
+    if given.into:
+        into(pathlib.Path(given.into[0]), f'survivors {given.into[1]}', text)
 
 
 if __name__ == '__main__':

@@ -135,7 +135,7 @@ def replace(path: pathlib.Path, write) -> None:
 
 def write_curve(path: pathlib.Path, curve: list[dict]) -> None:
     with open(path, 'w', newline='') as file:
-        writer = csv.DictWriter(file, COLUMNS)
+        writer = csv.DictWriter(file, COLUMNS, lineterminator='\n')
         writer.writeheader()
         for row in curve:
             writer.writerow({key: f'{value:.4f}' if isinstance(value, float) else value for key, value in row.items()})

@@ -39,8 +39,7 @@ const laneCounts = (
   return { kind: 'static', tokens, keep: counts.keep, merge: counts.merge };
 };
 
-const removes = (counts: LaneCounts): boolean =>
-  counts.kind !== 'static' || counts.keep - counts.merge < counts.tokens;
+const removes = (counts: LaneCounts): boolean => counts.kind !== 'static' || counts.keep - counts.merge < counts.tokens;
 
 /** What planning a lane needs besides the lane. */
 export interface LanePlanning {

@@ -126,7 +126,6 @@ describe('what is asked for', () => {
     const { text } = help as { text: string };
     for (const part of ['0.7 x 0.7 x 0.7 = 34 %', 'Exit codes:', 'Examples:', '--merge-text', 'inspect'])
       expect(text).toContain(part);
-    for (const later of ['calibrate', '--data']) expect(text).not.toContain(later);
     expect(text.split('\n').filter((line) => line.length > 121)).toEqual([]);
     expect(parse('inspect --help')).toMatchObject({
       command: 'text',

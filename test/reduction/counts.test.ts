@@ -152,7 +152,13 @@ describe('counts', () => {
     const random = randomFrom(opset);
     for (let i = 0; i < 30; i++) {
       const decimal = (): number =>
-        random.pick([0, random.int(1, 19) / 20, random.int(1, 99) / 100, random.int(1, 999) / 1000, random.int(1, 9999) / 10000]);
+        random.pick([
+          0,
+          random.int(1, 19) / 20,
+          random.int(1, 99) / 100,
+          random.int(1, 999) / 1000,
+          random.int(1, 9999) / 10000,
+        ]);
       const [prune, merge, text] = [decimal(), decimal(), decimal()];
       const rule: CountRule = { semantics: random.pick(['pumer', 'safe']), protectedCount: random.int(0, 3) };
       const nodes: Node[] = [];

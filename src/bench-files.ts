@@ -12,7 +12,7 @@ import { reducersLine } from './diagnostics/messages-runtime.ts';
 import type { BenchRequest } from './flags/bench.ts';
 import type { Model } from './graph/model.ts';
 import { readModel } from './onnx/read.ts';
-import { TOKEN_REDUCE } from './reduction/token-reduce/contract.ts';
+import { callsReducer } from './reduction/token-reduce/calls.ts';
 import type { BenchBatch, BenchedModel, BenchReport, BenchRow } from './report/bench-table.ts';
 import { reducersHere } from './runtime/kernels.ts';
 import { loadRuntime, type Runtime, type Session } from './runtime/session.ts';
@@ -79,9 +79,6 @@ export const labelsOf = (files: readonly string[]): string[] => {
     return before === 0 ? label : `${label} (${before + 1})`;
   });
 };
-
-const callsReducer = (model: Model): boolean =>
-  model.graph.nodes.some((node) => node.domain === TOKEN_REDUCE.domain && node.op.startsWith(TOKEN_REDUCE.name));
 
 /** One runtime for all models, so that nothing but the models differs. */
 const runtimeFor = async (ops: BenchRequest['ops']): Promise<Runtime> => {

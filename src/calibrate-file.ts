@@ -3,8 +3,8 @@
  * state of the search lies beside the plan while it runs. Prints nothing.
  */
 import { createHash } from 'node:crypto';
-import { existsSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { basename, dirname } from 'node:path';
+import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
 import { calibrateModel, type Calibration, type CalibrationRequest } from './calibrate-model.ts';
 import { parseLatencyTable } from './calibrate/latency-table.ts';
 import type { LatencyTable } from './calibrate/latency-model.ts';
@@ -105,10 +105,19 @@ const replaceFile = (file: string, text: string): void => {
   }
 };
 
-/** Sizes and times of files tell models and data apart well enough to refuse a state of others. */
+/**
+ * Names, sizes and times of files tell models and data apart well enough to refuse a state of others. Of a folder those
+ * that may hold samples: the state itself may lie there.
+ */
 const fingerprint = (path: string): string => {
-  const { size, mtimeMs } = statSync(path);
-  return textHash(`${size} ${mtimeMs}`);
+  const names = statSync(path).isDirectory()
+    ? readdirSync(path, { recursive: true, encoding: 'utf8' }).filter((name) => /\.(npz|pb)$/.test(name))
+    : [''];
+  const facts = names.sort().map((name) => {
+    const { size, mtimeMs } = statSync(join(path, name));
+    return `${name} ${size} ${mtimeMs}`;
+  });
+  return textHash(facts.join('\n'));
 };
 
 /** Of the normal distribution, 97.5 %. */
@@ -145,7 +154,7 @@ const reportOf = (
     unreduced: metric === 'accuracy' ? found.unreduced : null,
     budget: budgetText(budget),
     missed: found.missed,
-    interrupted: result.interrupted,
+    interrupted: found.interrupted,
     sites: plan.sites.flatMap(({ layer, prune, merge, mergeText }) => {
       const tokens = sites.find((s) => s.layer === layer);
       return tokens === undefined ? [] : [{ layer, prune, merge, mergeText, image: tokens.image, text: tokens.text }];

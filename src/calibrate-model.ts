@@ -3,7 +3,8 @@
  * samples, judges on the other, tries controls. Reads no plan and writes none: calibrate-file.ts does.
  */
 import type { Budget, MissedLimit } from './calibrate/budget.ts';
-import type { Losses } from './calibrate/evaluator.ts';
+import type { LaneSizes } from './calibrate/candidate-model.ts';
+import type { Evaluator, Losses } from './calibrate/evaluator.ts';
 import { splitHalves, type Halves } from './calibrate/halves.ts';
 import { verdictOf } from './calibrate/judge.ts';
 import { latencyDesign, latencyTurns } from './calibrate/latency-design.ts';
@@ -11,7 +12,7 @@ import { measureLatencies } from './calibrate/latency-measure.ts';
 import { fitLatencyModel, type LatencyModel, type LatencyTable, type TimedPlan } from './calibrate/latency-model.ts';
 import type { SearchState } from './calibrate/search-state.ts';
 import { search, type Effort, type SearchProgress, type SearchResult } from './calibrate/search.ts';
-import { createScoring, sessionEvaluator } from './calibrate/session-evaluator.ts';
+import { createScoring, sessionEvaluator, type Scoring } from './calibrate/session-evaluator.ts';
 import type { ScoringMetrics } from './calibrate/scoring-metrics.ts';
 import type { CalibrationModel } from './calibration-model.ts';
 import type { Workshop } from './calibration-workshop.ts';
@@ -21,6 +22,7 @@ import * as say from './diagnostics/messages-calibrate.ts';
 import type { ReductionPlan, Semantics } from './reduction/plan.ts';
 import type { ControlFigures, HeldOut, PlanFigures } from './report/calibration.ts';
 import type { SampleSet } from './samples/sample-set.ts';
+import { unlessAborted } from './support/abort.ts';
 
 /** Everything a calibration is asked for, defaults filled in. */
 export interface CalibrationRequest {
@@ -45,7 +47,7 @@ export interface CalibrationWatch {
   readonly searching?: (progress: SearchProgress) => void;
   /** A state to go on from, after every plan tried on all samples. */
   readonly keep?: (state: SearchState) => void;
-  /** Aborted: the search ends with what it has; before and behind it the calibration rejects. */
+  /** Aborted: before the search the calibration rejects, then it ends with what it has. */
   readonly signal: AbortSignal;
 }
 
@@ -55,10 +57,13 @@ export interface Calibration {
   readonly latency: LatencyModel;
   readonly result: SearchResult;
   readonly halves: Halves;
+  /** While searching, or while judging: then parts of what is judged are missing. */
+  readonly interrupted: boolean;
   readonly missed: readonly (MissedLimit & { readonly where: 'choosing' | 'judging' | 'measured' })[];
   readonly chosen: PlanFigures;
   readonly front: readonly PlanFigures[];
-  readonly uncalibrated: PlanFigures;
+  /** Null where interrupted before. */
+  readonly uncalibrated: PlanFigures | null;
   readonly controls: readonly ControlFigures[];
   /** Mean of the metric's own score on the samples that judge. */
   readonly unreduced: number;
@@ -132,10 +137,8 @@ const slow = (budget: Budget, measured: NonNullable<PlanFigures['measured']>): C
 ];
 
 const measuredPlan = async (
-  shop: Workshop,
+  { shop, samples, halves }: Pick<Judging, 'shop' | 'samples' | 'halves'>,
   plan: ReductionPlan,
-  samples: SampleSet,
-  halves: Halves,
   request: CalibrationRequest,
   signal: AbortSignal,
 ): Promise<NonNullable<PlanFigures['measured']> | undefined> => {
@@ -160,6 +163,57 @@ const measuredPlan = async (
     original: timed.original,
     compiled: timed.compiled,
     speedup: { median: 1 / median, low: 1 / high, high: 1 / low },
+  };
+};
+
+interface Judging {
+  readonly shop: Workshop;
+  readonly candidate: CalibrationModel;
+  readonly latency: LatencyModel;
+  readonly result: SearchResult;
+  readonly scoring: Scoring;
+  readonly evaluator: Evaluator;
+  readonly samples: SampleSet;
+  readonly halves: Halves;
+  readonly sizes: LaneSizes;
+  readonly request: CalibrationRequest;
+  readonly watch: CalibrationWatch;
+}
+
+/** On the half that took no part. The chosen plan always; once interrupted nothing else is begun. */
+const judgePlans = async ({
+  request,
+  watch: { progress, signal },
+  ...given
+}: Judging): Promise<Pick<Calibration, 'chosen' | 'front' | 'uncalibrated' | 'controls'>> => {
+  const { shop, candidate, latency, result, scoring, evaluator, halves, sizes } = given;
+  const { seed, semantics } = request;
+  const whole = candidate.costOf({ schema_version: 1, semantics, sites: [] }, sizes).multiplyAdds;
+  const figures = (plan: ReductionPlan, losses: Losses): PlanFigures => ({
+    plan,
+    ...verdictOf(losses),
+    multiplyAddsLeft: candidate.costOf(plan, sizes).multiplyAdds / whole,
+    predictedSpeedup: 1 / latency.predict(plan).ratio,
+  });
+  const unlessStopped = <T>(step: () => Promise<T>): Promise<T | undefined> => unlessAborted(signal, step);
+
+  const { plan } = result.chosen;
+  // The chosen plan is judged as it will run: compiled, not by the calibration model.
+  const losses = await shop.lossesOf(plan, scoring, halves.judging);
+  const measured = await unlessStopped(() => measuredPlan(given, plan, request, signal));
+  const chosen = { ...figures(plan, losses), ...(measured !== undefined && { measured }) };
+  const front: PlanFigures[] = [];
+  for (const point of thinned(result)) {
+    const found = await unlessStopped(() => evaluator.losses(point, halves.judging, signal));
+    if (found !== undefined) front.push(figures(point, found));
+  }
+  const usual = shop.defaultPlan(semantics);
+  const usualLosses = await unlessStopped(() => shop.lossesOf(usual, scoring, halves.judging, signal));
+  return {
+    chosen,
+    front,
+    uncalibrated: usualLosses === undefined ? null : figures(usual, usualLosses),
+    controls: await tryControls({ ...given, plan, losses, seed, progress, signal }),
   };
 };
 
@@ -218,50 +272,33 @@ export const calibrateModel = async (
     });
     const searched = performance.now();
     progress(say.judging());
-    const whole = candidate.costOf({ schema_version: 1, semantics, sites: [] }, sizes).multiplyAdds;
-    const figures = (plan: ReductionPlan, losses: Losses): PlanFigures => ({
-      plan,
-      ...verdictOf(losses),
-      multiplyAddsLeft: candidate.costOf(plan, sizes).multiplyAdds / whole,
-      predictedSpeedup: 1 / latency.predict(plan).ratio,
-    });
-    const judge = async (plan: ReductionPlan): Promise<PlanFigures> =>
-      figures(plan, await evaluator.losses(plan, halves.judging));
-    const { plan } = result.chosen;
-    // The chosen plan is judged as it will run: compiled, not by the calibration model.
-    const losses = await shop.lossesOf(plan, scoring, halves.judging);
-    const measured = await measuredPlan(shop, plan, samples, halves, request, new AbortController().signal);
-    const chosen = { ...figures(plan, losses), ...(measured !== undefined && { measured }) };
-    const front: PlanFigures[] = [];
-    for (const point of thinned(result)) front.push(await judge(point));
-    const uncalibrated = shop.defaultPlan(semantics);
-    const controls = await tryControls({
+    const judged = await judgePlans({
       shop,
       candidate,
-      plan,
-      losses,
+      latency,
+      result,
       scoring,
+      evaluator,
       samples,
       halves,
       sizes,
-      seed,
-      progress,
+      request,
+      watch,
     });
+    const { chosen } = judged;
     return {
-      plan,
+      ...judged,
+      plan: result.chosen.plan,
       candidate,
       latency,
       result,
       halves,
+      interrupted: signal.aborted,
       missed: [
         ...result.missed.map((m) => ({ ...m, where: 'choosing' as const })),
         ...unconfirmed(budget, chosen),
-        ...(measured === undefined ? [] : slow(budget, measured)),
+        ...(chosen.measured === undefined ? [] : slow(budget, chosen.measured)),
       ],
-      chosen,
-      front,
-      uncalibrated: figures(uncalibrated, await shop.lossesOf(uncalibrated, scoring, halves.judging)),
-      controls,
       unreduced: mean(await scoring.unreduced(halves.judging)),
       seconds: {
         latency: (timed - started) / 1000,

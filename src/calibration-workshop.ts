@@ -50,7 +50,12 @@ export interface Workshop {
   readonly open: (model: ModelSource) => Promise<Session>;
   readonly openCalibration: (candidate: CalibrationModel) => Promise<Session>;
   /** What a plan loses, compiled as it will run. */
-  readonly lossesOf: (plan: ReductionPlan, scoring: Scoring, samples: readonly number[]) => Promise<Losses>;
+  readonly lossesOf: (
+    plan: ReductionPlan,
+    scoring: Scoring,
+    samples: readonly number[],
+    signal?: AbortSignal,
+  ) => Promise<Losses>;
   /** What compiling does without ratios, layers or plan. */
   readonly defaultPlan: (semantics: Semantics) => ReductionPlan;
   /** Removes everything that was made. */
@@ -97,12 +102,12 @@ export const openWorkshop = (given: WorkshopOptions): Workshop => {
         discard(path);
       }
     },
-    lossesOf: async (plan, scoring, samples) => {
+    lossesOf: async (plan, scoring, samples, signal) => {
       const source = compiled(plan);
       try {
         const session = await open(source);
         try {
-          return await scoring.losses((feeds) => session.run(feeds), samples);
+          return await scoring.losses((feeds) => session.run(feeds), samples, signal);
         } finally {
           await session.release();
         }

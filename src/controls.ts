@@ -17,6 +17,7 @@ import type { ReductionPlan } from './reduction/plan.ts';
 import type { ControlFigures, ControlName } from './report/calibration.ts';
 import type { SampleSet } from './samples/sample-set.ts';
 import { symbolsOf } from './samples/symbols.ts';
+import { unlessAborted } from './support/abort.ts';
 
 export interface ControlRequest {
   readonly shop: Workshop;
@@ -30,6 +31,8 @@ export interface ControlRequest {
   readonly sizes: LaneSizes;
   readonly seed: number;
   readonly progress: (step: string) => void;
+  /** Aborted: controls not done yet are left out, with the reason. */
+  readonly signal: AbortSignal;
 }
 
 const otherTokens: readonly (readonly [ControlName, Control])[] = [
@@ -40,10 +43,13 @@ const otherTokens: readonly (readonly [ControlName, Control])[] = [
 ];
 
 const tryOtherTokens = async (
-  { shop, candidate, plan, losses, scoring, halves, sizes, seed }: ControlRequest,
+  { shop, candidate, plan, losses, scoring, halves, sizes, seed, signal }: ControlRequest,
   control: ControlName,
   choice: Control,
 ): Promise<ControlFigures> => {
+  // Chance instead of looks at text changes nothing where nothing is pruned by them.
+  if (choice === 'unscored' && plan.sites.every((site) => site.prune === 0))
+    return { control, why: say.prunesNothing() };
   const layers = candidate.sites.map((s) => s.layer);
   const model = shop.calibrationModel({ semantics: candidate.semantics, layers, control: choice });
   const session = await shop.openCalibration(model);
@@ -51,6 +57,7 @@ const tryOtherTokens = async (
     const found = await sessionEvaluator(session, { feedsFor: (p) => model.feedsFor(p, seed) }, scoring).losses(
       plan,
       halves.judging,
+      signal,
     );
     const none = { ...plan, sites: [] };
     const left = model.costOf(plan, sizes).multiplyAdds / model.costOf(none, sizes).multiplyAdds;
@@ -69,6 +76,7 @@ const trySmallerImages = async ({
   samples,
   halves,
   sizes,
+  signal,
 }: ControlRequest): Promise<ControlFigures> => {
   const control = 'smaller images';
   const images = openImages(shop.model);
@@ -84,6 +92,7 @@ const trySmallerImages = async ({
     const found = await scoring.losses(
       (feeds) => session.run(shrunkFeeds(shop.model, images, feeds, smaller.size)),
       halves.judging,
+      signal,
     );
     return {
       control,
@@ -101,13 +110,16 @@ const trySmallerImages = async ({
 
 /** In a fixed order. A plan that removes nothing has no controls. */
 export const tryControls = async (request: ControlRequest): Promise<readonly ControlFigures[]> => {
-  if (request.plan.sites.length === 0) return [];
+  const { plan, progress, signal } = request;
+  if (plan.sites.length === 0) return [];
+  const controls: readonly (readonly [ControlName, () => Promise<ControlFigures>])[] = [
+    ...otherTokens.map(([name, choice]) => [name, () => tryOtherTokens(request, name, choice)] as const),
+    ['smaller images', () => trySmallerImages(request)],
+  ];
   const found: ControlFigures[] = [];
-  for (const [name, choice] of otherTokens) {
-    request.progress(say.tryingControl(name));
-    found.push(await tryOtherTokens(request, name, choice));
+  for (const [control, attempt] of controls) {
+    progress(say.tryingControl(control));
+    found.push((await unlessAborted(signal, attempt)) ?? { control, why: say.interruptedBefore() });
   }
-  request.progress(say.tryingControl('smaller images'));
-  found.push(await trySmallerImages(request));
   return found;
 };

@@ -23,7 +23,7 @@ import { usesOf } from './graph/uses.ts';
 import { resolveOptions, type CompileOptions } from './options.ts';
 import { defaultLayers } from './reduction/choose-plan.ts';
 import { parsePlan } from './reduction/plan.ts';
-import { TOKEN_REDUCE } from './reduction/token-reduce/contract.ts';
+import { callsReducer } from './reduction/token-reduce/calls.ts';
 import { reducersHere } from './runtime/kernels.ts';
 import {
   typeText,
@@ -221,9 +221,6 @@ const tried = <T>(file: string, step: () => T): { readonly result: T } | { reado
     return { refusal: say.internalError({ message, version: toolVersion, reproducer: say.reproducerInput(file) }) };
   }
 };
-
-const callsReducer = (model: Model): boolean =>
-  model.graph.nodes.some((node) => node.domain === TOKEN_REDUCE.domain && node.op === TOKEN_REDUCE.name);
 
 const inspectCompiled = (model: Model): Inspection['compiled'] => {
   const stored = storedPlan(model);

@@ -11,7 +11,7 @@ import { UsageError } from './flags/usage-error.ts';
 import type { Model } from './graph/model.ts';
 import { chosenOutput } from './metrics/chosen-output.ts';
 import { readModel } from './onnx/read.ts';
-import { TOKEN_REDUCE, TOKEN_REDUCE_QK } from './reduction/token-reduce/contract.ts';
+import { callsReducer } from './reduction/token-reduce/calls.ts';
 import type { Validation } from './report/table.ts';
 import type { ValidationReport } from './report/validation.ts';
 import { reducersHere } from './runtime/kernels.ts';
@@ -24,11 +24,6 @@ import { gatesOf } from './validate/gates.ts';
 import { comparableModel } from './validate/signatures.ts';
 
 const defaultRows = 8;
-
-const reducers: ReadonlySet<string> = new Set([TOKEN_REDUCE.name, TOKEN_REDUCE_QK.name]);
-
-const callsReducer = (model: Model): boolean =>
-  model.graph.nodes.some((node) => node.domain === TOKEN_REDUCE.domain && reducers.has(node.op));
 
 /** The output with the answers; undefined where that is not clear and nothing asks for it. */
 const answersOf = (model: Model, { outputName, gates }: ValidateRequest, labelled: boolean): string | undefined => {

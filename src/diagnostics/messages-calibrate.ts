@@ -4,11 +4,13 @@
  */
 import { error, warning, type Diagnostic } from './diagnostic.ts';
 
-/** Why smaller pictures cannot be tried (no sentence of its own: part of a table). */
+/** Why a control was not tried (no sentence of its own: part of a table). */
 export const noOnePicture = (found: number): string =>
   found === 0 ? 'no input is a picture [batch, channels, height, width]' : `${found} inputs are pictures`;
 export const pictureSizeFixed = (input: string, size: string): string => `the model fixes "${input}" at ${size}`;
 export const pictureSizeNotTaken = (size: string): string => `the model does not run on ${size}`;
+export const prunesNothing = (): string => 'the plan prunes no tokens';
+export const interruptedBefore = (): string => 'interrupted before';
 export const noSmallerPicture = (): string => 'no smaller size costs as little as the plan';
 
 /** Steps, as progress tells them. */

@@ -89,8 +89,8 @@ export interface CalibrationReport {
   readonly chosen: PlanFigures;
   /** From the slowest to the fastest. */
   readonly front: readonly PlanFigures[];
-  /** What compiling without a calibration does. */
-  readonly uncalibrated: PlanFigures;
+  /** What compiling without a calibration does; null where interrupted before it was judged. */
+  readonly uncalibrated: PlanFigures | null;
   readonly controls: readonly ControlFigures[];
   readonly latency: {
     readonly machine: string;
@@ -148,7 +148,7 @@ const figureLines = (report: CalibrationReport): string[] => {
   const { chosen } = report;
   const rows = [
     row('chosen plan', chosen),
-    row('default (--keep 0.7)', report.uncalibrated),
+    ...(report.uncalibrated === null ? [] : [row('default (--keep 0.7)', report.uncalibrated)]),
     ...report.controls.map((c) =>
       c.why === undefined
         ? [c.control, shareText(c.multiplyAddsLeft), '', meanText(c.drop), meanText(c.agreement)]

@@ -74,7 +74,7 @@ describe('calibrate', () => {
     expect(report.unreduced).toBeCloseTo(share(was), 12);
     expect(report.chosen.drop.mean).toBeCloseTo(share(was) - share(is), 12);
     expect(report.chosen.drop.low).toBeLessThanOrEqual(report.chosen.drop.mean);
-    expect(report.chosen.multiplyAddsLeft).toBeLessThan(report.uncalibrated.multiplyAddsLeft);
+    expect(report.chosen.multiplyAddsLeft).toBeLessThan(report.uncalibrated?.multiplyAddsLeft ?? 0);
 
     // Controls spend what the plan spends; the one that cannot be tried says why.
     const tried = report.controls.filter((c) => c.why === undefined);

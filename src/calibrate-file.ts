@@ -306,7 +306,7 @@ export const calibrateOn = async (
   }
 };
 
-/** Writes the plan beside nothing of its own; removes the state of a search that came to its end. */
+/** Writes the plan whole or not at all. Throws CompileError output-not-written. */
 export const writePlanFile = (output: string, { calibration, record }: CalibrateFileResult): void => {
   try {
     replaceFile(output, printPlanFile(planFileOf(calibration.plan, record)));

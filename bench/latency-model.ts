@@ -5,10 +5,10 @@
  */
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
-import { latencyDesign, latencyTurns, type LatencyEffort } from '../src/calibrate/latency-design.ts';
-import { measureLatencies, type LatencyRequest } from '../src/calibrate/latency-measure.ts';
-import { fitLatencyModel, type CostOf, type LatencyTable } from '../src/calibrate/latency-model.ts';
-import { printLatencyTable } from '../src/calibrate/latency-table.ts';
+import { latencyDesign, latencyTurns, type LatencyEffort } from '../src/calibrate/latency/design.ts';
+import { measureLatencies, type LatencyRequest } from '../src/calibrate/latency/measure.ts';
+import { fitLatencyModel, type CostOf, type LatencyTable } from '../src/calibrate/latency/model.ts';
+import { printLatencyTable } from '../src/calibrate/latency/table.ts';
 import type { LaneSizes, OpenSite } from '../src/calibrate/candidate-model.ts';
 import { calibrationModel } from '../src/calibration-model.ts';
 import { compile } from '../src/index.ts';

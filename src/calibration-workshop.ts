@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Scoring } from './calibrate/session-evaluator.ts';
 import type { Losses } from './calibrate/evaluator.ts';
-import type { ModelSource } from './calibrate/latency-measure.ts';
+import type { ModelSource } from './calibrate/latency/measure.ts';
 import { calibrationModel, type CalibrationChoices, type CalibrationModel } from './calibration-model.ts';
 import { compileModel, prepareModel } from './compile.ts';
 import { CompileError, newReport } from './diagnostics/diagnostic.ts';

@@ -1,11 +1,12 @@
 #!/usr/bin/env node
 /**
  * The program: arguments in, text and an exit code out. The only file that touches the process; what to do is decided
- * in flags/ and the application files (compile-file.ts, inspect.ts, ...), how it is worded in the messages files and reports.
+ * in flags/, what it does in commands/, how it is worded in the messages files and reports.
  */
-import { benchFiles } from './bench-files.ts';
-import { memoryOfModel } from './bench-memory.ts';
-import { checkInputNames, compileFile } from './compile-file.ts';
+import { benchFiles } from './commands/bench.ts';
+import { memoryOfModel } from './commands/bench-memory.ts';
+import { compileFile } from './commands/compile.ts';
+import { checkInputNames } from './commands/input-names.ts';
 import { crashReport } from './crash.ts';
 import { CompileError, type Diagnostic } from './diagnostics/diagnostic.ts';
 import { validationGate } from './diagnostics/messages-validate.ts';
@@ -19,7 +20,7 @@ import type { InspectRequest } from './flags/inspect.ts';
 import type { Display } from './flags/read.ts';
 import { UsageError } from './flags/usage-error.ts';
 import type { ValidateRequest } from './flags/validate.ts';
-import { inspectModel } from './inspect.ts';
+import { inspectModel } from './commands/inspect.ts';
 import { readModel } from './onnx/read.ts';
 import { calibrationTable } from './report/calibration.ts';
 import { benchTable } from './report/bench-table.ts';
@@ -104,7 +105,7 @@ const runInspect = ({ input, hints, display }: InspectRequest): void => {
 
 const runCalibrate = async (request: CalibrateRequest): Promise<number> => {
   const { display, hints } = request;
-  const { calibrateToFile } = await import('./calibrate-file.ts');
+  const { calibrateToFile } = await import('./commands/calibrate.ts');
   endsByItself = true;
   const progress = makeProgress(display);
   const { report, calibration, diagnostics } = await calibrateToFile(
@@ -155,7 +156,7 @@ const runBenchMemory = async (request: BenchMemoryRequest): Promise<void> => {
 const runValidate = async (request: ValidateRequest): Promise<number> => {
   const { display } = request;
   // Loaded here: other commands need none of it.
-  const { validateFiles } = await import('./validate-files.ts');
+  const { validateFiles } = await import('./commands/validate.ts');
   const progress = makeProgress(display);
   const report = await validateFiles(request, { progress: progress.step, signal: interruption.signal }).finally(
     progress.end,

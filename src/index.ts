@@ -2,9 +2,9 @@
  * The library: `compile(path or bytes, options)` gives a plan, a report and the compiled model; `calibrate` chooses a plan
  * on samples, by a metric of yours if you like; `createSession` runs models.
  */
-import { calibrateFile, writePlanFile, type CalibrateFileRequest } from './calibrate-file.ts';
-import type { Budget } from './calibrate/budget.ts';
-import type { Effort } from './calibrate/search.ts';
+import { calibrateFile, writePlanFile, type CalibrateFileRequest } from './commands/calibrate.ts';
+import type { Budget } from './calibrate/search/budget.ts';
+import type { Effort } from './calibrate/search/search.ts';
 import { compileModel } from './compile.ts';
 import type { Diagnostic } from './diagnostics/diagnostic.ts';
 import type { MetricName } from './metrics/built-in.ts';
@@ -18,7 +18,7 @@ import { summarise, type CompileSummary } from './report/summary.ts';
 
 export { CompileError, type Diagnostic } from './diagnostics/diagnostic.ts';
 export type { ReductionPlan, PlannedSite, Semantics, SiteRatios } from './reduction/plan.ts';
-export type { Budget } from './calibrate/budget.ts';
+export type { Budget } from './calibrate/search/budget.ts';
 export type { Metric, ScoredBatch } from './metrics/metric.ts';
 export type { CalibrationReport } from './report/calibration.ts';
 export type { CompileOptions } from './options.ts';

@@ -20,7 +20,7 @@ const LAYERS: readonly (readonly string[])[] = [
   ['src/reduction', 'src/runtime'],
   ['src/samples', 'src/metrics', 'src/timing'],
   ['passes', 'src/report', 'src/validate', 'src/calibrate'],
-  ['src'], // the application: files directly in src/ and src/flags, and nothing else imports passes/
+  ['src'], // the application: files directly in src/, src/flags and src/commands, and nothing else imports passes/
   ['src/cli.ts'],
 ];
 
@@ -34,12 +34,19 @@ interface Unit {
   readonly text: string;
 }
 
+/** Folders of src/ that belong to the application. */
+const APPLICATION: ReadonlySet<string> = new Set(['flags', 'commands']);
+
 /** The folder of LAYERS that a product file belongs to; undefined for a folder that has no layer yet. */
 function unitOf(path: string): string | undefined {
   if (path === 'src/cli.ts') return path;
   const parts = path.split('/');
   const folder =
-    parts[0] === 'passes' ? 'passes' : parts.length === 2 || parts[1] === 'flags' ? 'src' : `${parts[0]}/${parts[1]}`;
+    parts[0] === 'passes'
+      ? 'passes'
+      : parts.length === 2 || APPLICATION.has(parts[1] ?? '')
+        ? 'src'
+        : `${parts[0]}/${parts[1]}`;
   return LAYERS.flat().includes(folder) ? folder : undefined;
 }
 

@@ -11,7 +11,7 @@ import { imageCounts, siteIsIdle, textCounts } from '../reduction/counts.ts';
 import type { Modality, ReductionPlan } from '../reduction/plan.ts';
 import type { LanePlan, ResolvedPlan } from '../reduction/site-plan.ts';
 import type { LaneSizes, PlanCost, Stage } from './candidate-model.ts';
-import { bornLengths, lengthSymbol, workByStages, type LaneVersion } from './plan-work.ts';
+import { bornLengths, lengthSymbol, workByStages, type LaneVersion } from './latency/plan-work.ts';
 
 export interface PlanCosts {
   readonly costOf: (plan: ReductionPlan, sizes: LaneSizes) => PlanCost;

@@ -3,9 +3,9 @@
  * where the plan comes from and what it was worth. docs/plan.schema.json describes it.
  */
 import type { PlannedSite, ReductionPlan } from '../reduction/plan.ts';
-import type { Budget } from './budget.ts';
-import type { LatencyTable, Measured } from './latency-model.ts';
-import type { Effort } from './search.ts';
+import type { Budget } from './search/budget.ts';
+import type { LatencyTable, Measured } from './latency/model.ts';
+import type { Effort } from './search/search.ts';
 
 /** A mean over samples with its 95 % interval; null where one sample tells nothing of it. */
 export interface IntervalFigure {

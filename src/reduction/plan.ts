@@ -3,6 +3,7 @@
  * the compiled model and makes the same file again. Ratios are decimals kept as written, because counts are exact
  * in them (semantics.md, Counts).
  */
+import { isFields, parseVersioned } from '../support/versioned-json.ts';
 
 export type Semantics = 'safe' | 'pumer';
 export type Modality = 'text' | 'image';
@@ -35,20 +36,10 @@ export const printPlan = (plan: ReductionPlan): string =>
 
 const isRatio = (value: unknown): value is number => typeof value === 'number' && value >= 0 && value < 1;
 
-const isRecord = (value: unknown): value is Record<string, unknown> =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);
-
 /** Reads a plan; what is wrong with it comes back as a sentence. */
 export const parsePlan = (text: string): ReductionPlan | string => {
-  let given: unknown;
-  try {
-    given = JSON.parse(text);
-  } catch (error) {
-    return `it is not JSON (${(error as Error).message})`;
-  }
-  if (!isRecord(given)) return 'it is not an object';
-  if (given['schema_version'] !== 1)
-    return `schema_version must be 1, found ${JSON.stringify(given['schema_version'])}`;
+  const given = parseVersioned(text);
+  if (typeof given === 'string') return given;
   const semantics = given['semantics'];
   if (semantics !== 'safe' && semantics !== 'pumer')
     return `semantics must be "safe" or "pumer", found ${JSON.stringify(semantics)}`;
@@ -56,7 +47,7 @@ export const parsePlan = (text: string): ReductionPlan | string => {
   if (!Array.isArray(sites)) return 'sites must be a list';
   const planned: PlannedSite[] = [];
   for (const [i, site] of sites.entries()) {
-    if (!isRecord(site)) return `sites[${i}] is not an object`;
+    if (!isFields(site)) return `sites[${i}] is not an object`;
     const { layer, prune = 0, merge = 0, mergeText = 0, ...unknown } = site;
     const [stranger] = Object.keys(unknown);
     if (stranger !== undefined) return `sites[${i}] has an unknown field "${stranger}"`;

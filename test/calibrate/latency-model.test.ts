@@ -1,7 +1,7 @@
 /** The latency model on a made-up machine whose times are known for every plan; nothing is timed here. */
 import { describe, expect, test } from 'vitest';
-import { latencyDesign, type LatencyEffort } from '../../src/calibrate/latency-design.ts';
-import { fitLatencyModel, hats, type LatencyModel } from '../../src/calibrate/latency-model.ts';
+import { latencyDesign, type LatencyEffort } from '../../src/calibrate/latency/design.ts';
+import { fitLatencyModel, hats, type LatencyModel } from '../../src/calibrate/latency/model.ts';
 import type { ReductionPlan } from '../../src/reduction/plan.ts';
 import { median } from '../../src/timing/spread.ts';
 import { costOf, openSites, randomPlans, sizes, tableOf, timeOf } from './made-up-machine.ts';

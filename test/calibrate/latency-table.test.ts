@@ -1,8 +1,8 @@
 /** The table as text, the design of plans to time, and the timing itself on sessions that only count. */
 import { describe, expect, test } from 'vitest';
-import { latencyDesign, latencyTurns, type LatencyEffort } from '../../src/calibrate/latency-design.ts';
-import { measureLatencies, type LatencyRequest, type ModelSource } from '../../src/calibrate/latency-measure.ts';
-import { parseLatencyTable, printLatencyTable } from '../../src/calibrate/latency-table.ts';
+import { latencyDesign, latencyTurns, type LatencyEffort } from '../../src/calibrate/latency/design.ts';
+import { measureLatencies, type LatencyRequest, type ModelSource } from '../../src/calibrate/latency/measure.ts';
+import { parseLatencyTable, printLatencyTable } from '../../src/calibrate/latency/table.ts';
 import { printPlan, type ReductionPlan, type Semantics } from '../../src/reduction/plan.ts';
 import { costOf, openSites, sizes, tableOf } from './made-up-machine.ts';
 

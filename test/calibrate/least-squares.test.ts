@@ -1,6 +1,6 @@
 /** Non-negative least squares against every set of free coefficients there is, and against known solutions. */
 import { describe, expect, test } from 'vitest';
-import { fitNonNegative, solveNonNegative, solvePositive } from '../../src/calibrate/least-squares.ts';
+import { fitNonNegative, solveNonNegative, solvePositive } from '../../src/calibrate/latency/least-squares.ts';
 import { random } from './made-up-machine.ts';
 
 const dot = (a: readonly number[], b: readonly number[]): number => a.reduce((sum, v, i) => sum + v * b[i]!, 0);

@@ -3,7 +3,7 @@
  * on few tokens, memory-bound operators, a price for every reducer. No model is run.
  */
 import type { OpenSite, PlanCost, Stage } from '../../src/calibrate/candidate-model.ts';
-import type { CostOf, LatencyTable, TimedPlan } from '../../src/calibrate/latency-model.ts';
+import type { CostOf, LatencyTable, TimedPlan } from '../../src/calibrate/latency/model.ts';
 import { imageCounts, siteIsIdle, textCounts } from '../../src/reduction/counts.ts';
 import type { ReductionPlan } from '../../src/reduction/plan.ts';
 

@@ -2,10 +2,10 @@
  * Searches that are interrupted and gone on with, and searches with evaluators that misbehave. No model is run.
  */
 import { describe, expect, test } from 'vitest';
-import type { Budget } from '../../src/calibrate/budget.ts';
+import type { Budget } from '../../src/calibrate/search/budget.ts';
 import type { Evaluator } from '../../src/calibrate/evaluator.ts';
-import { parseSearchState, type SearchState } from '../../src/calibrate/search-state.ts';
-import { search, type SearchOptions, type SearchResult } from '../../src/calibrate/search.ts';
+import { parseSearchState, type SearchState } from '../../src/calibrate/search/state.ts';
+import { search, type SearchOptions, type SearchResult } from '../../src/calibrate/search/search.ts';
 import { CompileError } from '../../src/diagnostics/diagnostic.ts';
 import { all, COUNT, options, problem } from './synthetic.ts';
 

@@ -2,8 +2,8 @@
  * The search against brute force on problems made up by a formula, and against every kind of budget. No model is run.
  */
 import { describe, expect, test } from 'vitest';
-import type { Budget } from '../../src/calibrate/budget.ts';
-import { search, type SearchOptions, type SearchResult } from '../../src/calibrate/search.ts';
+import type { Budget } from '../../src/calibrate/search/budget.ts';
+import { search, type SearchOptions, type SearchResult } from '../../src/calibrate/search/search.ts';
 import type { PlannedSite, ReductionPlan } from '../../src/reduction/plan.ts';
 import { all, COUNT, options, problem, type Problem } from './synthetic.ts';
 

@@ -3,10 +3,10 @@
  * from a formula with draws of its own. Everything follows from a seed.
  */
 import type { LaneSizes, OpenSite, PlanCost } from '../../src/calibrate/candidate-model.ts';
-import type { Budget } from '../../src/calibrate/budget.ts';
+import type { Budget } from '../../src/calibrate/search/budget.ts';
 import type { Evaluator, Losses } from '../../src/calibrate/evaluator.ts';
-import type { LatencyModel, LatencyTable } from '../../src/calibrate/latency-model.ts';
-import type { SearchOptions } from '../../src/calibrate/search.ts';
+import type { LatencyModel, LatencyTable } from '../../src/calibrate/latency/model.ts';
+import type { SearchOptions } from '../../src/calibrate/search/search.ts';
 import { imageCounts, textCounts } from '../../src/reduction/counts.ts';
 import type { PlannedSite, ReductionPlan } from '../../src/reduction/plan.ts';
 

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
-import { labelsOf } from '../../src/bench-files.ts';
+import { labelsOf } from '../../src/commands/bench.ts';
 import type { Diagnostic } from '../../src/diagnostics/diagnostic.ts';
 import { plainStyle } from '../../src/diagnostics/style.ts';
 import { parseCommandLine } from '../../src/flags/command-line.ts';

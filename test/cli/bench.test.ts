@@ -3,7 +3,7 @@ import { readdirSync, writeFileSync, mkdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { benchFiles, type BenchResult } from '../../src/bench-files.ts';
+import { benchFiles, type BenchResult } from '../../src/commands/bench.ts';
 import { CompileError } from '../../src/diagnostics/diagnostic.ts';
 import { compile } from '../../src/index.ts';
 import { parseCommandLine } from '../../src/flags/command-line.ts';

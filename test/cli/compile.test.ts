@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { compileFile } from '../../src/compile-file.ts';
+import { compileFile } from '../../src/commands/compile.ts';
 import { storedPlan } from '../../src/compile.ts';
 import { CompileError } from '../../src/diagnostics/diagnostic.ts';
 import { diagnosticText } from '../../src/diagnostics/render.ts';

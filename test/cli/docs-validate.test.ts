@@ -3,10 +3,10 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
-import { compileFile } from '../../src/compile-file.ts';
+import { compileFile } from '../../src/commands/compile.ts';
 import { parseCommandLine } from '../../src/flags/command-line.ts';
 import { validationText, type ValidationReport } from '../../src/report/validation.ts';
-import { validateFiles } from '../../src/validate-files.ts';
+import { validateFiles } from '../../src/commands/validate.ts';
 import { emptyFolder } from './run-cli.ts';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));

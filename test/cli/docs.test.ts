@@ -3,13 +3,13 @@ import { readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
-import { compileFile, type CompileFileResult } from '../../src/compile-file.ts';
+import { compileFile, type CompileFileResult } from '../../src/commands/compile.ts';
 import { parseCommandLine } from '../../src/flags/command-line.ts';
 import type { CompileRequest } from '../../src/flags/compile.ts';
-import { inspectModel } from '../../src/inspect.ts';
+import { inspectModel } from '../../src/commands/inspect.ts';
 import { readModel } from '../../src/onnx/read.ts';
 import { parsePlan } from '../../src/reduction/plan.ts';
-import { validateFiles } from '../../src/validate-files.ts';
+import { validateFiles } from '../../src/commands/validate.ts';
 import { emptyFolder, models } from './run-cli.ts';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));

@@ -2,7 +2,7 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { inspectModel } from '../../src/inspect.ts';
+import { inspectModel } from '../../src/commands/inspect.ts';
 import { readModel } from '../../src/onnx/read.ts';
 import { inspectionText } from '../../src/report/inspection.ts';
 import { reducersHere } from '../../src/runtime/kernels.ts';

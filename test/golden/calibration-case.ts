@@ -5,10 +5,10 @@
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import type { Budget } from '../../src/calibrate/budget.ts';
-import { latencyDesign } from '../../src/calibrate/latency-design.ts';
-import { fitLatencyModel, type LatencyTable } from '../../src/calibrate/latency-model.ts';
-import { search, type Effort, type SearchResult } from '../../src/calibrate/search.ts';
+import type { Budget } from '../../src/calibrate/search/budget.ts';
+import { latencyDesign } from '../../src/calibrate/latency/design.ts';
+import { fitLatencyModel, type LatencyTable } from '../../src/calibrate/latency/model.ts';
+import { search, type Effort, type SearchResult } from '../../src/calibrate/search/search.ts';
 import type { ReductionPlan } from '../../src/reduction/plan.ts';
 import { draw, problem, sizes } from '../calibrate/synthetic.ts';
 

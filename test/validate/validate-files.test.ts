@@ -10,7 +10,7 @@ import { DataType } from '../../src/graph/model.ts';
 import { compile } from '../../src/index.ts';
 import { validationText, type ValidationReport } from '../../src/report/validation.ts';
 import { findKernels } from '../../src/runtime/kernels.ts';
-import { validateFiles } from '../../src/validate-files.ts';
+import { validateFiles } from '../../src/commands/validate.ts';
 import { randomFrom } from '../reduction/harness.ts';
 import { encodeTiny, tensorsOf, tinyFeeds, tinyVilt } from '../support/tiny-vilt.ts';
 import { writeNpz } from '../../src/runtime/npz.ts';

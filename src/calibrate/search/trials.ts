@@ -3,12 +3,12 @@
  * of the one before: a plan is tried on few first and on all of them only if somebody asks (successive halving).
  * Counts the work, keeps the state, answers from an earlier state what that already knows.
  */
-import type { PlannedSite, ReductionPlan } from '../reduction/plan.ts';
-import type { Evaluator } from './evaluator.ts';
-import type { LatencyModel, Predicted } from './latency-model.ts';
+import type { PlannedSite, ReductionPlan } from '../../reduction/plan.ts';
+import type { Evaluator } from '../evaluator.ts';
+import type { LatencyModel, Predicted } from '../latency/model.ts';
 import { isFinite, joined, lossless, noSamples, summaryOf, type Summary } from './moments.ts';
 import type { NamedPlan, PlanSpace } from './plan-space.ts';
-import { storedTrial, summaryOfTrial, trialName, type StoredTrial } from './search-state.ts';
+import { storedTrial, summaryOfTrial, trialName, type StoredTrial } from './state.ts';
 
 export interface Trial extends NamedPlan {
   readonly predicted: Predicted;

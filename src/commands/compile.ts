@@ -5,26 +5,27 @@
 import { readFileSync } from 'node:fs';
 import { basename, dirname, sep } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
-import type { CalibrateFileResult } from './calibrate-file.ts';
-import { compileModel, type Compiled } from './compile.ts';
-import { CompileError, type Diagnostic } from './diagnostics/diagnostic.ts';
-import * as say from './diagnostics/messages-cli.ts';
-import * as sayFiles from './diagnostics/messages-onnx.ts';
-import { reducersLine } from './diagnostics/messages-runtime.ts';
-import type { CompileRequest } from './flags/compile.ts';
-import { UsageError } from './flags/usage-error.ts';
-import type { Model } from './graph/model.ts';
-import type { ModelOrigin } from './onnx/import.ts';
-import { readModel } from './onnx/read.ts';
-import { writeModel, type Written } from './onnx/write.ts';
-import { OptionError, resolveOptions, type CompileOptions, type ResolvedOptions } from './options.ts';
-import { parsePlan, type ReductionPlan } from './reduction/plan.ts';
-import type { CalibrationReport } from './report/calibration.ts';
-import { summarise } from './report/summary.ts';
-import type { CompileReport, FileSize, Validation } from './report/table.ts';
-import { isFileError, isSameFile, statIfAny } from './support/files.ts';
-import { stageBeside, type Staging } from './support/staging.ts';
-import { closest } from './support/suggest.ts';
+import type { CalibrateFileResult } from './calibrate.ts';
+import { compileModel, type Compiled } from '../compile.ts';
+import { CompileError, type Diagnostic } from '../diagnostics/diagnostic.ts';
+import * as say from '../diagnostics/messages-cli.ts';
+import * as sayFiles from '../diagnostics/messages-onnx.ts';
+import { reducersLine } from '../diagnostics/messages-runtime.ts';
+import type { CompileRequest } from '../flags/compile.ts';
+import { UsageError } from '../flags/usage-error.ts';
+import type { Model } from '../graph/model.ts';
+import type { ModelOrigin } from '../onnx/import.ts';
+import { readModel } from '../onnx/read.ts';
+import { writeModel, type Written } from '../onnx/write.ts';
+import { OptionError, resolveOptions, type CompileOptions, type ResolvedOptions } from '../options.ts';
+import { parsePlan, type ReductionPlan } from '../reduction/plan.ts';
+import type { CalibrationReport } from '../report/calibration.ts';
+import { summarise } from '../report/summary.ts';
+import type { CompileReport, FileSize, Validation } from '../report/table.ts';
+import { isFileError, isSameFile, statIfAny } from '../support/files.ts';
+import { stageBeside, type Staging } from '../support/staging.ts';
+import { checkInputNames } from './input-names.ts';
+import type { Watch } from './watch.ts';
 
 export interface CompileFileResult {
   readonly report: CompileReport;
@@ -32,16 +33,6 @@ export interface CompileFileResult {
   readonly diagnostics: readonly Diagnostic[];
   /** Where the plan was chosen on samples. */
   readonly calibration?: CalibrationReport;
-}
-
-/** Watches a compilation from outside. */
-export interface Watch {
-  /** What is being done now. */
-  readonly progress: (step: string) => void;
-  /** Aborted: what was written aside is removed and nothing is put in place. */
-  readonly signal: AbortSignal;
-  /** Version of Node, told with what was timed. */
-  readonly node?: string;
 }
 
 const readPlan = (file: string): ReductionPlan => {
@@ -63,22 +54,6 @@ const resolved = (options: CompileOptions): ResolvedOptions => {
   } catch (error) {
     throw error instanceof OptionError ? new UsageError(say.usage(error.message)) : error;
   }
-};
-
-/** Input names on the command line must be names of inputs. Throws a UsageError. */
-export const checkInputNames = (
-  model: Model,
-  options: Pick<CompileOptions, 'textInput' | 'imageInput' | 'lanes'>,
-): void => {
-  const inputs = model.graph.inputs.filter((i) => !model.graph.constants.has(i.name)).map((i) => i.name);
-  const named: [string, string | undefined][] = [
-    ['--text-input', options.textInput],
-    ['--image-input', options.imageInput],
-    ...[...(options.lanes?.keys() ?? [])].map((name): [string, string] => ['--lanes', name]),
-  ];
-  for (const [flag, name] of named)
-    if (name !== undefined && !inputs.includes(name))
-      throw new UsageError(say.inputNameUnknown(flag, name, inputs, closest(name, inputs)));
 };
 
 const filesOf = (model: Model): ModelOrigin['files'] => (model.origin as ModelOrigin | undefined)?.files ?? [];
@@ -127,11 +102,11 @@ const validated = async (
     return { validation: { status: 'skipped', reason: say.notValidatedByChoice() }, diagnostics: [] };
   // Loaded here and not above: compiling alone must not pay for the runtime, which is optional besides.
   if (request.data !== undefined) {
-    const { validatedOn } = await import('./validate-files.ts');
+    const { validatedOn } = await import('./validate.ts');
     return { validation: await validatedOn(request.data, request, path, watch), diagnostics: [] };
   }
-  const { loadRuntime } = await import('./runtime/session.ts');
-  const { runOnce } = await import('./validate/run-once.ts');
+  const { loadRuntime } = await import('../runtime/session.ts');
+  const { runOnce } = await import('../validate/run-once.ts');
   const { runtime, reason } = await loadRuntime();
   if (runtime === undefined) return skipped(say.notValidatedRuntime(reason.message, reason.fix));
   const run = await runOnce(runtime, model, request.input, path);
@@ -160,7 +135,7 @@ const calibrated = async (
 ): Promise<CalibrateFileResult | undefined> => {
   const { calibration, data, input, output, options } = request;
   if (calibration === undefined || data === undefined) return undefined;
-  const { calibrateOn, keepsBudgetOrThrow } = await import('./calibrate-file.ts');
+  const { calibrateOn, keepsBudgetOrThrow } = await import('./calibrate.ts');
   const { layers, semantics = 'safe', ...rest } = options;
   const wanted = {
     ...calibration,
@@ -210,7 +185,7 @@ export const compileFile = async (request: CompileRequest, watch: Watch): Promis
   };
   await heed();
   if (request.display.verbose && options.ops === 'function' && summary.sites.length > 0) {
-    const { reducersHere } = await import('./runtime/kernels.ts');
+    const { reducersHere } = await import('../runtime/kernels.ts');
     progress(reducersLine(reducersHere()));
   }
   progress(`writing ${output}`);

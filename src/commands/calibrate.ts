@@ -2,34 +2,34 @@
  * One model file and a folder of samples into a plan file: reads, calibrates, writes the plan whole or not at all. The
  * state of the search lies beside the plan while it runs. Prints nothing.
  */
-import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
-import { calibrateModel, type Calibration, type CalibrationRequest } from './calibrate-model.ts';
-import { parseLatencyTable } from './calibrate/latency-table.ts';
-import type { LatencyTable } from './calibrate/latency-model.ts';
-import { planFileOf, printPlanFile, type CalibrationRecord } from './calibrate/plan-file.ts';
-import { parseSearchState, textHash, type SearchState } from './calibrate/search-state.ts';
-import { scoringMetrics } from './calibrate/scoring-metrics.ts';
-import { openWorkshop, runtimeForCalibration } from './calibration-workshop.ts';
-import { checkInputNames } from './compile-file.ts';
-import { CompileError, type Diagnostic } from './diagnostics/diagnostic.ts';
-import * as say from './diagnostics/messages-calibrate.ts';
-import * as sayCli from './diagnostics/messages-cli.ts';
-import * as sayFiles from './diagnostics/messages-onnx.ts';
-import type { CalibrateFlags } from './flags/calibrate.ts';
-import { UsageError } from './flags/usage-error.ts';
-import type { Model } from './graph/model.ts';
-import { metricNamed, type MetricName } from './metrics/built-in.ts';
-import type { Metric } from './metrics/metric.ts';
-import { readModel } from './onnx/read.ts';
-import type { CompileOptions } from './options.ts';
-import type { Semantics } from './reduction/plan.ts';
-import { controlWins, missedText, type CalibrationReport } from './report/calibration.ts';
-import { readSamples } from './samples/read-samples.ts';
-import { isFileError, statIfAny } from './support/files.ts';
-import { toolVersion } from './version.ts';
-import { stageBeside } from './support/staging.ts';
+import { calibrateModel, type Calibration, type CalibrationRequest } from '../calibrate.ts';
+import { parseLatencyTable } from '../calibrate/latency/table.ts';
+import type { LatencyTable } from '../calibrate/latency/model.ts';
+import { planFileOf, printPlanFile, type CalibrationRecord } from '../calibrate/plan-file.ts';
+import { parseSearchState, textHash, type SearchState } from '../calibrate/search/state.ts';
+import { scoringMetrics } from '../calibrate/scoring-metrics.ts';
+import { openWorkshop, runtimeForCalibration } from '../calibration-workshop.ts';
+import { CompileError, type Diagnostic } from '../diagnostics/diagnostic.ts';
+import * as say from '../diagnostics/messages-calibrate.ts';
+import * as sayCli from '../diagnostics/messages-cli.ts';
+import * as sayFiles from '../diagnostics/messages-onnx.ts';
+import type { CalibrateFlags } from '../flags/calibrate.ts';
+import { UsageError } from '../flags/usage-error.ts';
+import type { Model } from '../graph/model.ts';
+import { metricNamed, type MetricName } from '../metrics/built-in.ts';
+import type { Metric } from '../metrics/metric.ts';
+import { readModel } from '../onnx/read.ts';
+import type { CompileOptions } from '../options.ts';
+import type { Semantics } from '../reduction/plan.ts';
+import { controlWins, missedText, type CalibrationReport } from '../report/calibration.ts';
+import { readSamples } from '../samples/read-samples.ts';
+import { isFileError, statIfAny } from '../support/files.ts';
+import { stageBeside } from '../support/staging.ts';
+import { recordOf, reportOf } from './calibration-report.ts';
+import { checkInputNames } from './input-names.ts';
+import type { Watch } from './watch.ts';
 
 /** What a calibration is asked for, as flags give it. */
 export interface CalibrateFileRequest extends Omit<CalibrateFlags, 'metric'> {
@@ -45,13 +45,6 @@ export interface CalibrateFileRequest extends Omit<CalibrateFlags, 'metric'> {
   /** Where the state of the search is kept; none where absent. */
   readonly stateFile?: string;
   readonly resume: boolean;
-}
-
-export interface CalibrateWatch {
-  readonly progress: (step: string) => void;
-  readonly signal: AbortSignal;
-  /** Version of Node, told with what was timed. */
-  readonly node?: string;
 }
 
 export interface CalibrateFileResult {
@@ -120,122 +113,11 @@ const fingerprint = (path: string): string => {
   return textHash(facts.join('\n'));
 };
 
-/** Of the normal distribution, 97.5 %. */
-const Z = 1.959963984540054;
-
-const sha256Of = (file: string): string => createHash('sha256').update(readFileSync(file)).digest('hex');
-
-const budgetText = ({
-  maxDrop,
-  minAgreement,
-  minSpeedup,
-  maxLatencyMs,
-}: CalibrateFlags['budget']): CalibrationReport['budget'] => ({
-  ...(maxDrop !== undefined && { 'max-drop': maxDrop }),
-  ...(minAgreement !== undefined && { 'min-agreement': minAgreement }),
-  ...(minSpeedup !== undefined && { 'min-speedup': minSpeedup }),
-  ...(maxLatencyMs !== undefined && { 'max-latency-ms': maxLatencyMs }),
-});
-
-const reportOf = (
-  { input, data, budget, effort, seed }: CalibrateFileRequest,
-  found: Calibration,
-  metric: string,
-  labelled: boolean,
-): CalibrationReport => {
-  const { latency, result, candidate, plan, halves, seconds } = found;
-  const { table } = latency;
-  const { sites } = candidate.costOf(plan, table);
-  return {
-    model: input,
-    data,
-    samples: { choosing: halves.choosing.length, judging: halves.judging.length, labelled },
-    metric,
-    unreduced: metric === 'accuracy' ? found.unreduced : null,
-    budget: budgetText(budget),
-    missed: found.missed,
-    interrupted: found.interrupted,
-    sites: plan.sites.flatMap(({ layer, prune, merge, mergeText }) => {
-      const tokens = sites.find((s) => s.layer === layer);
-      return tokens === undefined ? [] : [{ layer, prune, merge, mergeText, image: tokens.image, text: tokens.text }];
-    }),
-    chosen: found.chosen,
-    front: found.front,
-    uncalibrated: found.uncalibrated,
-    controls: found.controls,
-    latency: {
-      machine: table.machine,
-      threads: table.threads,
-      batch: table.batch,
-      timedPlans: table.timed.length,
-      error: latency.leftOut,
-    },
-    search: {
-      effort,
-      seed,
-      plans: result.tried.plans,
-      evaluations: result.tried.planSamples,
-      evaluationsPerMinute: (60 * result.tried.planSamples) / Math.max(seconds.search, 1e-3),
-    },
-    seconds,
-  };
-};
-
-const recordOf = (
-  report: CalibrationReport,
-  { latency, result, chosen }: Calibration,
-  request: CalibrateFileRequest,
-): CalibrationRecord => {
-  const { samples, search, missed, interrupted } = report;
-  const { drop, agreement } = result.chosen;
-  const around = ({
-    mean,
-    standardError,
-  }: {
-    mean: number;
-    standardError: number;
-  }): CalibrationRecord['choosing']['drop'] =>
-    Number.isFinite(standardError)
-      ? { mean, low: mean - Z * standardError, high: mean + Z * standardError }
-      : { mean, low: null, high: null };
-  const { measured } = chosen;
-  return {
-    tool: { name: 'pumer-compile', version: toolVersion },
-    model: { file: basename(request.input), sha256: sha256Of(request.input) },
-    data: { source: request.data, choosing: samples.choosing, judging: samples.judging, labelled: samples.labelled },
-    metric: { name: report.metric, output: request.outputName ?? null },
-    budget: request.budget,
-    missed,
-    interrupted,
-    choosing: { samples: samples.choosing, drop: around(drop), agreement: around(agreement) },
-    held_out: { samples: samples.judging, drop: chosen.drop, agreement: chosen.agreement },
-    speedup: {
-      predicted: chosen.predictedSpeedup,
-      measured:
-        measured === undefined
-          ? null
-          : { original_ms: measured.original, compiled_ms: measured.compiled, ratio: measured.ratio },
-    },
-    multiply_adds_left: chosen.multiplyAddsLeft,
-    front: result.front.map((p) => ({
-      sites: p.plan.sites,
-      drop: p.drop.mean,
-      agreement: p.agreement.mean,
-      predicted_speedup: 1 / p.ratio,
-    })),
-    search: { effort: request.effort, seed: request.seed, plans: search.plans, plan_samples: search.evaluations },
-    latency: latency.table,
-  };
-};
-
 /**
  * Throws a UsageError, CompileErrors of model, data, state and table; a budget that is not kept is no error here but
  * `report.missed`.
  */
-export const calibrateFile = async (
-  request: CalibrateFileRequest,
-  watch: CalibrateWatch,
-): Promise<CalibrateFileResult> => {
+export const calibrateFile = async (request: CalibrateFileRequest, watch: Watch): Promise<CalibrateFileResult> => {
   watch.progress(`reading ${request.input}`);
   const model = readModel(request.input);
   checkInputNames(model, request.options);
@@ -246,7 +128,7 @@ export const calibrateFile = async (
 export const calibrateOn = async (
   model: Model,
   request: CalibrateFileRequest,
-  { progress, signal, node = '' }: CalibrateWatch,
+  { progress, signal, node = '' }: Watch,
 ): Promise<CalibrateFileResult> => {
   const table = request.latencyTable === undefined ? undefined : readLatencyTable(request.latencyTable);
   const { stateFile } = request;
@@ -338,7 +220,7 @@ export const keepsBudgetOrThrow = (found: CalibrateFileResult, planFile: string)
 /** Calibrates and writes the plan. What is not kept of the budget, and an interrupt, are told beside it. */
 export const calibrateToFile = async (
   request: CalibrateFileRequest & { readonly output: string },
-  watch: CalibrateWatch,
+  watch: Watch,
 ): Promise<CalibrateFileResult> => {
   checkPlanPlace(request.output, request.input);
   const stateFile = stateFileOf(request.output);

@@ -2,8 +2,9 @@
  * The table of measured plans as text: written with a calibration, read strictly, so that a plan is found again from
  * recorded times and a damaged file is never taken for a measurement.
  */
-import { parsePlan, printPlan, type ReductionPlan } from '../reduction/plan.ts';
-import type { LatencyTable, Measured, TimedPlan } from './latency-model.ts';
+import { parsePlan, printPlan, type ReductionPlan } from '../../reduction/plan.ts';
+import type { LatencyTable, Measured, TimedPlan } from './model.ts';
+import { isFields, parseVersioned, type Fields } from '../../support/versioned-json.ts';
 
 const measuredOf = ({ median, low, high }: Measured): Measured => ({ median, low, high });
 
@@ -29,18 +30,16 @@ export const printLatencyTable = (table: LatencyTable): string =>
     2,
   )}\n`;
 
-type Fields = Readonly<Record<string, unknown>>;
-
 /** What is wrong, as a sentence. */
 class Flaw extends Error {}
 
 const fieldsOf = (value: unknown, where: string, names: readonly string[]): Fields => {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw new Flaw(`${where} is not an object`);
+  if (!isFields(value)) throw new Flaw(`${where} is not an object`);
   const stranger = Object.keys(value).find((name) => !names.includes(name));
   if (stranger !== undefined) throw new Flaw(`${where} has an unknown field "${stranger}"`);
   const missing = names.find((name) => !(name in value));
   if (missing !== undefined) throw new Flaw(`${where} lacks the field "${missing}"`);
-  return value as Fields;
+  return value;
 };
 
 const positive = (value: unknown, where: string): number => {
@@ -79,8 +78,6 @@ const readTimed = (value: unknown, where: string): TimedPlan => {
 
 const readTable = (given: unknown): LatencyTable => {
   const fields = fieldsOf(given, 'it', ['schema_version', 'machine', 'threads', 'batch', 'image', 'text', 'timed']);
-  if (fields['schema_version'] !== 1)
-    throw new Flaw(`schema_version must be 1, found ${JSON.stringify(fields['schema_version'])}`);
   const { machine, timed } = fields;
   if (typeof machine !== 'string') throw new Flaw('machine must be text');
   if (!Array.isArray(timed) || timed.length === 0) throw new Flaw('timed must be a list of at least one plan');
@@ -100,12 +97,8 @@ const readTable = (given: unknown): LatencyTable => {
 
 /** Reads a table; what is wrong with it comes back as a sentence. */
 export const parseLatencyTable = (text: string): LatencyTable | string => {
-  let given: unknown;
-  try {
-    given = JSON.parse(text);
-  } catch (error) {
-    return `it is not JSON (${(error as Error).message})`;
-  }
+  const given = parseVersioned(text);
+  if (typeof given === 'string') return given;
   try {
     return readTable(given);
   } catch (error) {

@@ -3,10 +3,11 @@
  * on from it takes the same decisions again and finds their answers here, so that it ends where an uninterrupted one
  * would have.
  */
-import type { ReductionPlan } from '../reduction/plan.ts';
-import { parsePlan, type PlannedSite } from '../reduction/plan.ts';
-import type { LatencyTable } from './latency-model.ts';
+import type { ReductionPlan } from '../../reduction/plan.ts';
+import { parsePlan, type PlannedSite } from '../../reduction/plan.ts';
+import type { LatencyTable } from '../latency/model.ts';
 import type { Moments, Summary } from './moments.ts';
+import { isFields, parseVersioned } from '../../support/versioned-json.ts';
 
 /** What makes a search the one it is. Facts that differ make another search. */
 export type ProblemFacts = Readonly<Record<string, string | number | boolean | null>>;
@@ -71,31 +72,22 @@ export const differences = (state: SearchState, problem: ProblemFacts): string[]
     (name) => state.problem[name] !== problem[name],
   );
 
-const isRecord = (value: unknown): value is Record<string, unknown> =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);
 const isNumberOrNull = (value: unknown): boolean => value === null || typeof value === 'number';
 const isStoredMoments = (value: unknown): boolean =>
   Array.isArray(value) && value.length === 3 && typeof value[0] === 'number' && value.slice(1).every(isNumberOrNull);
 
 const isTrial = (value: unknown): boolean =>
-  isRecord(value) &&
+  isFields(value) &&
   Number.isInteger(value['rung']) &&
   [value['metric'], value['disagreement'], value['distance']].every(isStoredMoments) &&
   typeof parsePlan(JSON.stringify({ schema_version: 1, semantics: 'safe', sites: value['sites'] })) !== 'string';
 
 /** Reads a state; what is wrong with it comes back as a part of a sentence. The latency table is the caller's to check. */
 export const parseSearchState = (text: string): SearchState | string => {
-  let given: unknown;
-  try {
-    given = JSON.parse(text);
-  } catch (error) {
-    return `it is not JSON (${(error as Error).message})`;
-  }
-  if (!isRecord(given)) return 'it is not an object';
-  if (given['schema_version'] !== 1)
-    return `schema_version must be 1, found ${JSON.stringify(given['schema_version'])}`;
-  if (!isRecord(given['problem'])) return 'problem must be an object';
-  if (!isRecord(given['latency'])) return 'latency must be an object';
+  const given = parseVersioned(text);
+  if (typeof given === 'string') return given;
+  if (!isFields(given['problem'])) return 'problem must be an object';
+  if (!isFields(given['latency'])) return 'latency must be an object';
   const trials = given['trials'];
   if (!Array.isArray(trials)) return 'trials must be a list';
   const wrong = trials.findIndex((trial) => !isTrial(trial));

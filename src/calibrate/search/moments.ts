@@ -2,7 +2,7 @@
  * Means and their standard errors, kept so that figures of some samples can be joined with those of others (Chan,
  * Golub, LeVeque 1979). Plain numbers: they are stored in the state of a search.
  */
-import type { Losses } from './evaluator.ts';
+import type { Losses } from '../evaluator.ts';
 
 export interface Moments {
   readonly count: number;

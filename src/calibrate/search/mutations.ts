@@ -2,9 +2,9 @@
  * Plans near a plan: one step from it in some direction that may pay. Which steps are drawn is up to the seed; how good
  * they look is judged by whoever asked.
  */
-import type { PlannedSite } from '../reduction/plan.ts';
+import type { PlannedSite } from '../../reduction/plan.ts';
 import { nothingAt, ratioAt, withRatio, type Knob, type PlanSpace } from './plan-space.ts';
-import type { Random } from './random.ts';
+import type { Random } from '../random.ts';
 import type { GuessedLoss } from './sensitivity.ts';
 
 type Sites = readonly PlannedSite[];

@@ -2,29 +2,29 @@
  * Gathers what `inspect` shows. Works on any model that can be read: what a fact cannot be had for is left out, and
  * what the compiler would refuse is told as data. Changes nothing and writes nothing.
  */
-import { inputsBehind } from './analysis/dependencies.ts';
-import { anyShortened, isLabelled, segmentText, tokensOf, type LaneName, type Segment } from './analysis/labels.ts';
-import { bornIn, inputLabels, type LaneHints } from './analysis/lane-births.ts';
-import { shortenedReads, type LaneRead } from './analysis/lane-reads.ts';
-import { lanesAfter, type Lanes } from './analysis/lanes.ts';
-import { kindOf, type CrossModalLayer } from './analysis/layers.ts';
-import { lostTokens } from './analysis/lost-tokens.ts';
-import { maskFactsOf } from './analysis/mask-facts.ts';
-import { shapesOf } from './analysis/shapes.ts';
-import { isFault } from './analysis/sites.ts';
-import type { Understanding } from './analysis/understanding.ts';
-import type { Attention } from './analysis/attention.ts';
-import { compileModel, storedPlan, understandModel } from './compile.ts';
-import { CompileError, type Diagnostic } from './diagnostics/diagnostic.ts';
-import * as say from './diagnostics/messages-cli.ts';
-import { inFile } from './diagnostics/render.ts';
-import { opsetOf, type GraphValue, type Model, type Node } from './graph/model.ts';
-import { usesOf } from './graph/uses.ts';
-import { resolveOptions, type CompileOptions } from './options.ts';
-import { defaultLayers } from './reduction/choose-plan.ts';
-import { parsePlan } from './reduction/plan.ts';
-import { callsReducer } from './reduction/token-reduce/calls.ts';
-import { reducersHere } from './runtime/kernels.ts';
+import { inputsBehind } from '../analysis/dependencies.ts';
+import { anyShortened, isLabelled, segmentText, tokensOf, type LaneName, type Segment } from '../analysis/labels.ts';
+import { bornIn, inputLabels, type LaneHints } from '../analysis/lane-births.ts';
+import { shortenedReads, type LaneRead } from '../analysis/lane-reads.ts';
+import { lanesAfter, type Lanes } from '../analysis/lanes.ts';
+import { kindOf, type CrossModalLayer } from '../analysis/layers.ts';
+import { lostTokens } from '../analysis/lost-tokens.ts';
+import { maskFactsOf } from '../analysis/mask-facts.ts';
+import { shapesOf } from '../analysis/shapes.ts';
+import { isFault } from '../analysis/sites.ts';
+import type { Understanding } from '../analysis/understanding.ts';
+import type { Attention } from '../analysis/attention.ts';
+import { compileModel, storedPlan, understandModel } from '../compile.ts';
+import { CompileError, type Diagnostic } from '../diagnostics/diagnostic.ts';
+import * as say from '../diagnostics/messages-cli.ts';
+import { inFile } from '../diagnostics/render.ts';
+import { opsetOf, type GraphValue, type Model, type Node } from '../graph/model.ts';
+import { usesOf } from '../graph/uses.ts';
+import { resolveOptions, type CompileOptions } from '../options.ts';
+import { defaultLayers } from '../reduction/choose-plan.ts';
+import { parsePlan } from '../reduction/plan.ts';
+import { callsReducer } from '../reduction/token-reduce/calls.ts';
+import { reducersHere } from '../runtime/kernels.ts';
 import {
   typeText,
   type InspectedAttention,
@@ -34,8 +34,8 @@ import {
   type InspectedOutput,
   type InspectedRead,
   type Inspection,
-} from './report/inspection.ts';
-import { toolVersion } from './version.ts';
+} from '../report/inspection.ts';
+import { toolVersion } from '../version.ts';
 
 const nodeText = (node: Node): string => (node.name === '' ? (node.outputs[0] ?? node.op) : node.name);
 

@@ -2,9 +2,9 @@
  * The plans a search may try: which ratios are open, what they are rounded and capped to, and when two plans do the
  * same under two names.
  */
-import { parseRatio, roundShare } from '../reduction/counts.ts';
-import type { PlannedSite, ReductionPlan, Semantics, SiteRatios } from '../reduction/plan.ts';
-import { RATIO_PLACES, type OpenSite, type PlanCost } from './candidate-model.ts';
+import { parseRatio, roundShare } from '../../reduction/counts.ts';
+import type { PlannedSite, ReductionPlan, Semantics, SiteRatios } from '../../reduction/plan.ts';
+import { RATIO_PLACES, type OpenSite, type PlanCost } from '../candidate-model.ts';
 
 export type Kind = keyof SiteRatios;
 

@@ -2,26 +2,26 @@
  * `validate` from files to figures: reads the models and the samples, opens the sessions, compares, judges. Prints
  * nothing and writes nothing.
  */
-import { CompileError } from './diagnostics/diagnostic.ts';
-import * as say from './diagnostics/messages-validate.ts';
-import type { Watch } from './compile-file.ts';
-import type { CompileRequest } from './flags/compile.ts';
-import type { ValidateRequest } from './flags/validate.ts';
-import { UsageError } from './flags/usage-error.ts';
-import type { Model } from './graph/model.ts';
-import { chosenOutput } from './metrics/chosen-output.ts';
-import { readModel } from './onnx/read.ts';
-import { callsReducer } from './reduction/token-reduce/calls.ts';
-import type { Validation } from './report/table.ts';
-import type { ValidationReport } from './report/validation.ts';
-import { reducersHere } from './runtime/kernels.ts';
-import { loadRuntime, type Runtime, type Session } from './runtime/session.ts';
-import { readSamples } from './samples/read-samples.ts';
-import type { SampleSet } from './samples/sample-set.ts';
-import { closest } from './support/suggest.ts';
-import { compareModels } from './validate/compare-models.ts';
-import { gatesOf } from './validate/gates.ts';
-import { comparableModel } from './validate/signatures.ts';
+import { CompileError } from '../diagnostics/diagnostic.ts';
+import * as say from '../diagnostics/messages-validate.ts';
+import type { Watch } from './watch.ts';
+import type { CompileRequest } from '../flags/compile.ts';
+import type { ValidateRequest } from '../flags/validate.ts';
+import { UsageError } from '../flags/usage-error.ts';
+import type { Model } from '../graph/model.ts';
+import { chosenOutput } from '../metrics/chosen-output.ts';
+import { readModel } from '../onnx/read.ts';
+import { callsReducer } from '../reduction/token-reduce/calls.ts';
+import type { Validation } from '../report/table.ts';
+import type { ValidationReport } from '../report/validation.ts';
+import { reducersHere } from '../runtime/kernels.ts';
+import { loadRuntime, type Runtime, type Session } from '../runtime/session.ts';
+import { readSamples } from '../samples/read-samples.ts';
+import type { SampleSet } from '../samples/sample-set.ts';
+import { closest } from '../support/suggest.ts';
+import { compareModels } from '../validate/compare-models.ts';
+import { gatesOf } from '../validate/gates.ts';
+import { comparableModel } from '../validate/signatures.ts';
 
 const defaultRows = 8;
 

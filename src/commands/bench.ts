@@ -3,26 +3,26 @@
  * nothing and leaves nothing behind.
  */
 import { basename, resolve, sep } from 'node:path';
-import type { AssumedSize, UsualSizes } from './analysis/open-sizes.ts';
+import type { AssumedSize, UsualSizes } from '../analysis/open-sizes.ts';
 import { memoryInProcess, writeFeeds, type PeakMemory, type Self } from './bench-memory.ts';
-import type { Watch } from './compile-file.ts';
-import { CompileError, type Diagnostic } from './diagnostics/diagnostic.ts';
-import * as say from './diagnostics/messages-bench.ts';
-import { reducersLine } from './diagnostics/messages-runtime.ts';
-import type { BenchRequest } from './flags/bench.ts';
-import type { Model } from './graph/model.ts';
-import { readModel } from './onnx/read.ts';
-import { callsReducer } from './reduction/token-reduce/calls.ts';
-import type { BenchBatch, BenchedModel, BenchReport, BenchRow } from './report/bench-table.ts';
-import { reducersHere } from './runtime/kernels.ts';
-import { loadRuntime, type Runtime, type Session } from './runtime/session.ts';
-import type { TensorData } from './runtime/tensor-data.ts';
-import { readSamples } from './samples/read-samples.ts';
-import type { SampleSet } from './samples/sample-set.ts';
-import { isBusy, machineHere } from './timing/machine.ts';
-import { medianInterval, spreadOf, type Spread } from './timing/spread.ts';
-import { speedUps, timeInTurns, type Turns } from './timing/turns.ts';
-import { syntheticInputs } from './validate/synthetic-inputs.ts';
+import type { Watch } from './watch.ts';
+import { CompileError, type Diagnostic } from '../diagnostics/diagnostic.ts';
+import * as say from '../diagnostics/messages-bench.ts';
+import { reducersLine } from '../diagnostics/messages-runtime.ts';
+import type { BenchRequest } from '../flags/bench.ts';
+import type { Model } from '../graph/model.ts';
+import { readModel } from '../onnx/read.ts';
+import { callsReducer } from '../reduction/token-reduce/calls.ts';
+import type { BenchBatch, BenchedModel, BenchReport, BenchRow } from '../report/bench-table.ts';
+import { reducersHere } from '../runtime/kernels.ts';
+import { loadRuntime, type Runtime, type Session } from '../runtime/session.ts';
+import type { TensorData } from '../runtime/tensor-data.ts';
+import { readSamples } from '../samples/read-samples.ts';
+import type { SampleSet } from '../samples/sample-set.ts';
+import { isBusy, machineHere } from '../timing/machine.ts';
+import { medianInterval, spreadOf, type Spread } from '../timing/spread.ts';
+import { speedUps, timeInTurns, type Turns } from '../timing/turns.ts';
+import { syntheticInputs } from '../validate/synthetic-inputs.ts';
 
 export interface BenchWatch extends Watch {
   /** How this program is started again, for processes that measure their own memory. */

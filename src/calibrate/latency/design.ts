@@ -2,11 +2,11 @@
  * Which plans to time before latency is told for all others: lengths at an early, a middle and a late site, whole
  * plans, plans that remove next to nothing (what is left is the reducers' own cost), and text where it may be merged.
  */
-import { keepToRatios } from '../reduction/counts.ts';
-import type { PlannedSite, ReductionPlan, Semantics } from '../reduction/plan.ts';
-import type { TurnOptions } from '../timing/turns.ts';
-import { RATIO_PLACES, type LaneSizes, type OpenSite } from './candidate-model.ts';
-import type { CostOf } from './latency-model.ts';
+import { keepToRatios } from '../../reduction/counts.ts';
+import type { PlannedSite, ReductionPlan, Semantics } from '../../reduction/plan.ts';
+import type { TurnOptions } from '../../timing/turns.ts';
+import { RATIO_PLACES, type LaneSizes, type OpenSite } from '../candidate-model.ts';
+import type { CostOf } from './model.ts';
 
 export type LatencyEffort = 'quick' | 'default' | 'thorough';
 

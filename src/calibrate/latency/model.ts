@@ -3,10 +3,10 @@
  * multiply-adds, at an efficiency that depends on the number of tokens (tiles, vector lengths, threads) and is linear
  * between measured lengths; to that come the other operators and the reducers themselves.
  */
-import type { ReductionPlan } from '../reduction/plan.ts';
-import { invariant } from '../support/assert.ts';
-import { median, spreadOf } from '../timing/spread.ts';
-import type { LaneSizes, PlanCost } from './candidate-model.ts';
+import type { ReductionPlan } from '../../reduction/plan.ts';
+import { invariant } from '../../support/assert.ts';
+import { median, spreadOf } from '../../timing/spread.ts';
+import type { LaneSizes, PlanCost } from '../candidate-model.ts';
 import { fitNonNegative, type Observation } from './least-squares.ts';
 
 /** Milliseconds or ratios of paired runs: the middle one and the quartiles. */

@@ -2,12 +2,12 @@
  * Times plans for a latency table: each is compiled, opened, and run in turns with the original, two plans at a time
  * so that no more than three models are in memory. Knows neither the compiler nor the runtime: both are handed in.
  */
-import type { ReductionPlan } from '../reduction/plan.ts';
-import type { Session } from '../runtime/session.ts';
-import type { TensorData } from '../runtime/tensor-data.ts';
-import { spreadOf } from '../timing/spread.ts';
-import { ratios, timeInTurns, type TurnOptions } from '../timing/turns.ts';
-import type { Measured, TimedPlan } from './latency-model.ts';
+import type { ReductionPlan } from '../../reduction/plan.ts';
+import type { Session } from '../../runtime/session.ts';
+import type { TensorData } from '../../runtime/tensor-data.ts';
+import { spreadOf } from '../../timing/spread.ts';
+import { ratios, timeInTurns, type TurnOptions } from '../../timing/turns.ts';
+import type { Measured, TimedPlan } from './model.ts';
 
 /** A model's bytes or its file. */
 export type ModelSource = Uint8Array | string;

@@ -2,14 +2,14 @@
  * The search itself: sensitivity of every site, seeds, then generations of plans near the best ones, each tried on few
  * samples first. Draws come from the seed and decisions from the figures; no clock is read.
  */
-import { defaultLayers } from '../reduction/choose-plan.ts';
-import { keepToRatios } from '../reduction/counts.ts';
-import type { PlannedSite } from '../reduction/plan.ts';
+import { defaultLayers } from '../../reduction/choose-plan.ts';
+import { keepToRatios } from '../../reduction/counts.ts';
+import type { PlannedSite } from '../../reduction/plan.ts';
 import { chooseWithin, hasQualityLimit, type Budget } from './budget.ts';
 import { mutated, pricesOf, type MutationContext, type Prices } from './mutations.ts';
 import { nothingAt, ratioAt, withRatio, type PlanSpace } from './plan-space.ts';
 import { outlook, promiseAt, type Outlook, type Point, type Target } from './promise.ts';
-import type { Random } from './random.ts';
+import type { Random } from '../random.ts';
 import { guessedLoss, probedRatios, type GuessedLoss, type Sensitivity } from './sensitivity.ts';
 import type { Trial, Trials } from './trials.ts';
 

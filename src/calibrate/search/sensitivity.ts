@@ -2,8 +2,8 @@
  * What each ratio of each site costs in quality on its own, measured on few samples, and from that a first guess at what
  * any plan loses: the sum over its ratios. Rough, but it says where to look.
  */
-import type { PlannedSite } from '../reduction/plan.ts';
-import { fitNonNegative } from './least-squares.ts';
+import type { PlannedSite } from '../../reduction/plan.ts';
+import { fitNonNegative } from '../latency/least-squares.ts';
 import { ratioAt, type Kind, type Knob } from './plan-space.ts';
 
 export interface SensitivityLevel {

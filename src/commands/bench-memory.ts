@@ -6,11 +6,11 @@ import { execFile } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { BenchMemoryRequest } from './flags/bench.ts';
-import { readNpz, tensorOf, writeNpz } from './runtime/npz.ts';
-import { createSession, type ReducerOps } from './runtime/session.ts';
-import type { TensorData } from './runtime/tensor-data.ts';
-import { peakMemory } from './timing/peak-memory.ts';
+import type { BenchMemoryRequest } from '../flags/bench.ts';
+import { readNpz, tensorOf, writeNpz } from '../runtime/npz.ts';
+import { createSession, type ReducerOps } from '../runtime/session.ts';
+import type { TensorData } from '../runtime/tensor-data.ts';
+import { peakMemory } from '../timing/peak-memory.ts';
 
 /** Bytes. */
 export interface PeakMemory {

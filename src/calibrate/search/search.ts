@@ -2,20 +2,20 @@
  * Finds the plan that keeps a budget, and the front of plans around it, on the samples that choose. Whether the plan is
  * as good on other samples is asked elsewhere, of the half that took no part here.
  */
-import { CompileError } from '../diagnostics/diagnostic.ts';
-import * as say from '../diagnostics/messages-search.ts';
-import type { ReductionPlan, Semantics } from '../reduction/plan.ts';
-import { invariant } from '../support/assert.ts';
+import { CompileError } from '../../diagnostics/diagnostic.ts';
+import * as say from '../../diagnostics/messages-search.ts';
+import type { ReductionPlan, Semantics } from '../../reduction/plan.ts';
+import { invariant } from '../../support/assert.ts';
 import { checkBudget, chooseWithin, hasQualityLimit, type Budget, type MissedLimit } from './budget.ts';
-import type { OpenSite, PlanCost } from './candidate-model.ts';
-import type { Evaluator } from './evaluator.ts';
+import type { OpenSite, PlanCost } from '../candidate-model.ts';
+import type { Evaluator } from '../evaluator.ts';
 import { explore, fullyTried, viewOf, type View } from './explore.ts';
-import type { LatencyModel } from './latency-model.ts';
+import type { LatencyModel } from '../latency/model.ts';
 import { standardError } from './moments.ts';
 import { paretoFront } from './pareto-front.ts';
 import { planSpace } from './plan-space.ts';
-import { randomFrom } from './random.ts';
-import { differences, textHash, type ProblemFacts, type SearchState } from './search-state.ts';
+import { randomFrom } from '../random.ts';
+import { differences, textHash, type ProblemFacts, type SearchState } from './state.ts';
 import type { Sensitivity } from './sensitivity.ts';
 import { Interrupted, openTrials, type Trial, type Trials } from './trials.ts';
 

@@ -1,22 +1,22 @@
 /**
  * A calibration from model and samples to a plan and its figures: times a few plans, searches on one half of the
- * samples, judges on the other, tries controls. Reads no plan and writes none: calibrate-file.ts does.
+ * samples, judges on the other, tries controls. Reads no plan and writes none: commands/calibrate.ts does.
  */
-import type { Budget, MissedLimit } from './calibrate/budget.ts';
+import type { Budget, MissedLimit } from './calibrate/search/budget.ts';
 import type { LaneSizes } from './calibrate/candidate-model.ts';
 import type { Evaluator, Losses } from './calibrate/evaluator.ts';
 import { splitHalves, type Halves } from './calibrate/halves.ts';
 import { verdictOf } from './calibrate/judge.ts';
-import { latencyDesign, latencyTurns } from './calibrate/latency-design.ts';
-import { measureLatencies } from './calibrate/latency-measure.ts';
-import { fitLatencyModel, type LatencyModel, type LatencyTable, type TimedPlan } from './calibrate/latency-model.ts';
-import type { SearchState } from './calibrate/search-state.ts';
-import { search, type Effort, type SearchProgress, type SearchResult } from './calibrate/search.ts';
+import { latencyDesign, latencyTurns } from './calibrate/latency/design.ts';
+import { measureLatencies } from './calibrate/latency/measure.ts';
+import { fitLatencyModel, type LatencyModel, type LatencyTable, type TimedPlan } from './calibrate/latency/model.ts';
+import type { SearchState } from './calibrate/search/state.ts';
+import { search, type Effort, type SearchProgress, type SearchResult } from './calibrate/search/search.ts';
 import { createScoring, sessionEvaluator, type Scoring } from './calibrate/session-evaluator.ts';
 import type { ScoringMetrics } from './calibrate/scoring-metrics.ts';
 import type { CalibrationModel } from './calibration-model.ts';
 import type { Workshop } from './calibration-workshop.ts';
-import { tryControls } from './controls.ts';
+import { tryControls } from './calibration-controls.ts';
 import { CompileError } from './diagnostics/diagnostic.ts';
 import * as say from './diagnostics/messages-calibrate.ts';
 import type { ReductionPlan, Semantics } from './reduction/plan.ts';

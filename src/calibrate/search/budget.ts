@@ -2,8 +2,8 @@
  * What a plan must keep to, whether one does, and which of the plans that were tried is the one: a decision on the
  * choosing half alone.
  */
-import { invariant } from '../support/assert.ts';
-import type { Predicted } from './latency-model.ts';
+import { invariant } from '../../support/assert.ts';
+import type { Predicted } from '../latency/model.ts';
 import { standardError, type Summary } from './moments.ts';
 
 /** At least one limit. */

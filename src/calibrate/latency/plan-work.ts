@@ -2,14 +2,14 @@
  * The work of every node as a polynomial in the lengths that its lanes have where it stands, gathered by stages. Lanes
  * come from the virtual trace of a plan that opens all sites: the graph itself is the one before insertion.
  */
-import { addDims, constDim, productOf, sameDim, sumDims, symbolDim, type Dim } from '../analysis/dim.ts';
-import type { Labels, Segment } from '../analysis/labels.ts';
-import { macsOf } from '../analysis/macs.ts';
-import { shapesOf } from '../analysis/shapes.ts';
-import type { Understanding } from '../analysis/understanding.ts';
-import type { Node, ValueName } from '../graph/model.ts';
-import type { Modality } from '../reduction/plan.ts';
-import type { ResolvedPlan } from '../reduction/site-plan.ts';
+import { addDims, constDim, productOf, sameDim, sumDims, symbolDim, type Dim } from '../../analysis/dim.ts';
+import type { Labels, Segment } from '../../analysis/labels.ts';
+import { macsOf } from '../../analysis/macs.ts';
+import { shapesOf } from '../../analysis/shapes.ts';
+import type { Understanding } from '../../analysis/understanding.ts';
+import type { Node, ValueName } from '../../graph/model.ts';
+import type { Modality } from '../../reduction/plan.ts';
+import type { ResolvedPlan } from '../../reduction/site-plan.ts';
 
 /** A lane between two sites. The symbols of lengths hold a sign that no size of a file has. */
 export interface LaneVersion {

@@ -266,9 +266,9 @@ def make(n: int, seed, relations: float | None = None) -> Examples:
     )
 
 
-def held_out(n: int = 4000) -> Examples:
-    """The examples that every accuracy is measured on. Training never draws this seed."""
-    return make(n, HELD_OUT_SEED)
+def held_out(n: int = 4000, seed: int = HELD_OUT_SEED) -> Examples:
+    """The examples that every accuracy is measured on. Training never draws this seed; others give other examples."""
+    return make(n, seed)
 
 
 def feeds(examples: Examples) -> dict[str, np.ndarray]:
@@ -298,6 +298,7 @@ def main() -> None:
     parser.add_argument('out', type=pathlib.Path, nargs='?')
     parser.add_argument('--examples', type=int, default=4000)
     parser.add_argument('--per-file', type=int, default=500)
+    parser.add_argument('--seed', type=int, default=HELD_OUT_SEED, help='another one makes other examples')
     parser.add_argument('--show', type=int, nargs='+', metavar='NUMBER', help='print these held-out examples in words')
     given = parser.parse_args()
     if given.show:
@@ -306,7 +307,7 @@ def main() -> None:
     if given.out is None:
         parser.error('name a folder, or --show examples')
     given.out.mkdir(parents=True, exist_ok=True)
-    examples, size = held_out(given.examples), 0
+    examples, size = held_out(given.examples, given.seed), 0
     for start in range(0, len(examples), given.per_file):
         part = examples.part(slice(start, start + given.per_file))
         path = given.out / f'held-out-{start:04d}.npz'

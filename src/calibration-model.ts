@@ -17,6 +17,7 @@ import { SEED_INPUT, type Control, type ControlChoice } from './reduction/contro
 import { ratioUnits } from './reduction/counts.ts';
 import type { PlannedSite, ReductionPlan, Semantics, SiteRatios } from './reduction/plan.ts';
 import { ratioInput, type ResolvedPlan } from './reduction/site-plan.ts';
+import type { ClosedLane } from './report/calibration.ts';
 import type { TensorData } from './runtime/tensor-data.ts';
 import { invariant } from './support/assert.ts';
 import { toolVersion } from './version.ts';
@@ -30,15 +31,8 @@ export interface CalibrationChoices extends Pick<CompileChoices, 'saliency' | 'o
   readonly control?: Control;
 }
 
-/** A layer, or its text alone, that stays as it is in every plan. */
-export interface ClosedSite {
-  readonly layer: number;
-  readonly what: 'layer' | 'image' | 'text';
-  readonly why: Diagnostic;
-}
-
 export interface CalibrationModel extends CandidateModel {
-  readonly closed: readonly ClosedSite[];
+  readonly closed: readonly ClosedLane[];
 }
 
 interface Built {
@@ -85,7 +79,7 @@ const openAll = (
   understanding: Understanding,
   layers: readonly number[],
   choices: CalibrationChoices,
-): { built: Built; closed: readonly ClosedSite[] } => {
+): { built: Built; closed: readonly ClosedLane[] } => {
   const { semantics } = choices;
   const build = (wanted: readonly OpenSite[]): Built | CompileError => {
     try {
@@ -102,8 +96,8 @@ const openAll = (
       throw error;
     }
   };
-  const closed: ClosedSite[] = [];
-  const close = (layer: number, what: ClosedSite['what'], { diagnostic: why }: CompileError): void => {
+  const closed: ClosedLane[] = [];
+  const close = (layer: number, what: ClosedLane['what'], { diagnostic: why }: CompileError): void => {
     closed.push({ layer, what, why });
   };
   let first: CompileError | undefined;
@@ -144,9 +138,9 @@ const openAll = (
 const textLeftAlone = (
   u: Understanding,
   { resolved, notes }: Built,
-  closed: readonly ClosedSite[],
-): readonly ClosedSite[] =>
-  openedBy(resolved).flatMap(({ layer, text }): ClosedSite[] => {
+  closed: readonly ClosedLane[],
+): readonly ClosedLane[] =>
+  openedBy(resolved).flatMap(({ layer, text }): ClosedLane[] => {
     if (text || closed.some((c) => c.layer === layer)) return [];
     const why = u.sites[layer]?.flatMap((s) => (isFault(s) || !('why' in s.text) ? [] : [s.text.why]))[0];
     const note =

@@ -52,6 +52,7 @@ export const reportOf = (
     budget: budgetText(budget),
     missed: found.missed,
     interrupted: found.interrupted,
+    closed: candidate.closed,
     sites: plan.sites.flatMap(({ layer, prune, merge, mergeText }) => {
       const tokens = sites.find((s) => s.layer === layer);
       return tokens === undefined ? [] : [{ layer, prune, merge, mergeText, image: tokens.image, text: tokens.text }];

@@ -2,6 +2,7 @@
  * The report of a calibration: what the chosen plan, its neighbours on the front, the default and the controls lose on
  * the held-out half, what they cost, and how that was found. Figures first, then the same as a table for people.
  */
+import type { Diagnostic } from '../diagnostics/diagnostic.ts';
 import type { Style } from '../diagnostics/style.ts';
 import { plainStyle } from '../diagnostics/style.ts';
 import type { ReductionPlan } from '../reduction/plan.ts';
@@ -58,6 +59,13 @@ export type ControlFigures =
     })
   | { readonly control: ControlName; readonly why: string };
 
+/** A layer, or one lane of it, that stays as it is in every plan. */
+export interface ClosedLane {
+  readonly layer: number;
+  readonly what: 'layer' | 'image' | 'text';
+  readonly why: Diagnostic;
+}
+
 /** A limit of the budget that is not kept. */
 export interface Missed {
   readonly limit: 'max-drop' | 'min-agreement' | 'min-speedup' | 'max-latency-ms';
@@ -77,6 +85,8 @@ export interface CalibrationReport {
   readonly budget: Readonly<Partial<Record<Missed['limit'], number>>>;
   readonly missed: readonly Missed[];
   readonly interrupted: boolean;
+  /** What no plan touches, and why. */
+  readonly closed: readonly ClosedLane[];
   /** Image tokens entering and leaving each site of the chosen plan. */
   readonly sites: readonly {
     readonly layer: number;
@@ -149,10 +159,10 @@ const figureLines = (report: CalibrationReport): string[] => {
   const rows = [
     row('chosen plan', chosen),
     ...(report.uncalibrated === null ? [] : [row('default (--keep 0.7)', report.uncalibrated)]),
-    ...report.controls.map((c) =>
+    ...report.controls.flatMap((c) =>
       c.why === undefined
-        ? [c.control, shareText(c.multiplyAddsLeft), '', meanText(c.drop), meanText(c.agreement)]
-        : [c.control, `not tried: ${c.why}`],
+        ? [[c.control, shareText(c.multiplyAddsLeft), '', meanText(c.drop), meanText(c.agreement)]]
+        : [],
     ),
     ...report.front.filter((f) => !isSame(f.plan, chosen.plan)).map((f, i) => row(`front ${i + 1}`, f)),
   ];
@@ -163,6 +173,18 @@ const limitText = ({ limit, wanted, found, where }: Missed): string =>
   `--${limit} ${wanted} is not kept: ${decimal(found, limit === 'max-latency-ms' ? 2 : 4)} ${
     where === 'judging' ? 'on the held-out half' : where === 'choosing' ? 'on the choosing half' : 'measured'
   }`;
+
+/** One line for each kind of reason, with the first of its sentences: they differ in names only. */
+const closedLines = (closed: readonly ClosedLane[]): string[] => {
+  const isAlike = (a: ClosedLane, b: ClosedLane): boolean => a.what === b.what && a.why.code === b.why.code;
+  const firsts = closed.filter((one, i) => closed.findIndex((other) => isAlike(one, other)) === i);
+  return firsts.map((first) => {
+    const { what, why } = first;
+    const alike = closed.filter((other) => isAlike(first, other));
+    const layers = `layer${alike.length === 1 ? '' : 's'} ${alike.map((c) => c.layer).join(', ')}`;
+    return `not open       ${what === 'layer' ? layers : `${what} of ${layers}`}: ${why.message}`;
+  });
+};
 
 /** What a limit that is not kept is called, for messages. */
 export const missedText = (missed: readonly Missed[]): string => missed.map(limitText).join('; ');
@@ -184,6 +206,8 @@ export const calibrationTable = (report: CalibrationReport, style: Style = plain
     style.dim(head),
     ...figures,
     '',
+    ...report.controls.flatMap((c) => (c.why === undefined ? [] : [`not tried      ${c.control}: ${c.why}`])),
+    ...closedLines(report.closed),
     ...(measured === undefined
       ? []
       : [

@@ -53,7 +53,7 @@ test('every flag is told', () => {
   expect(flags.filter((flag) => flag !== '--help' && !page.includes(flag))).toEqual([]);
 });
 
-test.each(['validate.md', 'data.md'])('the links of %s', (name) => {
+test.each(['validate.md', 'data.md', 'calibrate.md', 'accuracy.md', 'quantise.md'])('the links of %s', (name) => {
   const text = readFileSync(join(root, 'docs', name), 'utf8');
   for (const [, file = '', anchor] of text.matchAll(/\]\(([\w.-]+\.md)(?:#([\w-]+))?\)/g)) {
     const target = readFileSync(join(root, 'docs', file), 'utf8');

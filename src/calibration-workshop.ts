@@ -2,8 +2,7 @@
  * Where a calibration makes and runs models: compiled plans and calibration models are written to a folder of their own,
  * opened on the runtime that is here, and removed again.
  */
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Scoring } from './calibrate/session-evaluator.ts';
 import type { Losses } from './calibrate/evaluator.ts';
@@ -18,6 +17,7 @@ import { resolveOptions, type CompileOptions } from './options.ts';
 import { choosePlan } from './reduction/choose-plan.ts';
 import type { ReductionPlan, Semantics } from './reduction/plan.ts';
 import type { Runtime, Session } from './runtime/session.ts';
+import { temporaryFolder } from './support/temporary-folders.ts';
 import { machineHere, machineText } from './timing/machine.ts';
 
 export interface WorkshopOptions {
@@ -69,17 +69,17 @@ export const openWorkshop = (given: WorkshopOptions): Workshop => {
     resolveOptions({ ...given.options, plan });
   const { hints, saliency, outputs } = resolveOptions(given.options);
   const understanding = prepareModel(model, hints, newReport());
-  const folder = mkdtempSync(join(tmpdir(), 'pumer-calibrate-'));
+  const folder = temporaryFolder('pumer-calibrate-');
   let made = 0;
   const write = (written: Model): string => {
-    const path = join(folder, `${made++}.onnx`);
+    const path = join(folder.path, `${made++}.onnx`);
     writeModel(written, path, { externalData: 'keep' });
     return path;
   };
   const open = (source: ModelSource): Promise<Session> =>
     runtime.open(source, { ...(threads !== undefined && { threads }) });
   const discard = (source: ModelSource): void => {
-    if (typeof source !== 'string' || !source.startsWith(folder)) return;
+    if (typeof source !== 'string' || !source.startsWith(folder.path)) return;
     for (const path of [source, `${source}.data`]) if (existsSync(path)) rmSync(path);
   };
   const compiled = (plan: ReductionPlan): ModelSource =>
@@ -116,7 +116,7 @@ export const openWorkshop = (given: WorkshopOptions): Workshop => {
       }
     },
     defaultPlan: (semantics) => choosePlan({ semantics }, understanding, newReport()).plan,
-    close: () => rmSync(folder, { recursive: true, force: true }),
+    close: folder.remove,
   };
 };
 

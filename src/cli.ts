@@ -27,6 +27,7 @@ import { benchTable } from './report/bench-table.ts';
 import { inspectionText } from './report/inspection.ts';
 import { compileTable } from './report/table.ts';
 import { validationText } from './report/validation.ts';
+import { removeTemporaryFolders } from './support/temporary-folders.ts';
 import { toolVersion } from './version.ts';
 
 const EXIT = { done: 0, refused: 1, usage: 2, bug: 70, interrupted: 130, terminated: 143 } as const;
@@ -34,6 +35,9 @@ const EXIT = { done: 0, refused: 1, usage: 2, bug: 70, interrupted: 130, termina
 const { stdout, stderr, env } = process;
 const words = process.argv.slice(2);
 const interruption = new AbortController();
+
+/** Of the signal that interrupted. */
+let interruptedCode: number = EXIT.interrupted;
 
 /** Set by commands that end by themselves when interrupted, with what they have so far; a second signal ends them. */
 let endsByItself = false;
@@ -113,7 +117,7 @@ const runCalibrate = async (request: CalibrateRequest): Promise<number> => {
     { progress: progress.step, signal: interruption.signal, node: process.version },
   ).finally(progress.end);
   const told = diagnostics.map((diagnostic) => inFile(diagnostic, request.input));
-  const code = report.interrupted ? EXIT.interrupted : report.missed.length > 0 ? EXIT.refused : EXIT.done;
+  const code = report.interrupted ? interruptedCode : report.missed.length > 0 ? EXIT.refused : EXIT.done;
   if (display.json)
     printJson('calibrate', {
       ok: code === EXIT.done,
@@ -191,6 +195,8 @@ const aboutFlags: ReadonlySet<string> = new Set([
   'metric-output-unknown',
 ]);
 
+const isAbort = (error: unknown): boolean => error instanceof Error && error.name === 'AbortError';
+
 const explain = (error: unknown, input: string): { diagnostic: Diagnostic; code: number } => {
   if (error instanceof UsageError) return { diagnostic: error.diagnostic, code: EXIT.usage };
   if (!(error instanceof CompileError)) return { diagnostic: crashReport(error, input), code: EXIT.bug };
@@ -230,6 +236,8 @@ const main = async (): Promise<number> => {
         return EXIT.done;
     }
   } catch (error) {
+    // What rejects once it is interrupted has nothing to say.
+    if (interruption.signal.aborted && isAbort(error)) return interruptedCode;
     const { diagnostic, code } = explain(error, input);
     if (wantsJson(words)) printJson(command, { ok: false, exit_code: code, error: diagnostic });
     else stderr.write(`${diagnosticText(diagnostic, styleFor(stderr))}\n`);
@@ -243,9 +251,11 @@ for (const [signal, code] of [
 ] as const)
   process.on(signal, () => {
     const again = interruption.signal.aborted;
+    interruptedCode = code;
     interruption.abort();
     if (!endsByItself || again) process.exit(code);
   });
+process.on('exit', removeTemporaryFolders);
 // A reader that has had enough (`| head`) is no failure.
 stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code === 'EPIPE') process.exit(EXIT.done);

@@ -3,14 +3,14 @@
  * and listened to.
  */
 import { execFile } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { BenchMemoryRequest } from '../flags/bench.ts';
 import { readNpz, tensorOf, writeNpz } from '../runtime/npz.ts';
 import { createSession, type ReducerOps } from '../runtime/session.ts';
 import type { TensorData } from '../runtime/tensor-data.ts';
 import { peakMemory } from '../timing/peak-memory.ts';
+import { temporaryFolder } from '../support/temporary-folders.ts';
 
 /** Bytes. */
 export interface PeakMemory {
@@ -46,9 +46,8 @@ export const memoryOfModel = async (
 
 /** Feeds of one batch in a folder of their own; `remove` takes it away. */
 export const writeFeeds = (feeds: Feeds): { readonly file: string; readonly remove: () => void } => {
-  const folder = mkdtempSync(join(tmpdir(), 'pumer-bench-'));
-  const file = join(folder, 'feeds.npz');
-  const remove = (): void => rmSync(folder, { recursive: true, force: true });
+  const { path, remove } = temporaryFolder('pumer-bench-');
+  const file = join(path, 'feeds.npz');
   try {
     const arrays = [...feeds].map(([name, { dataType, dims, data }]) => {
       const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);

@@ -2,11 +2,11 @@
  * ONNX Runtime behind a small face: load it if it is there, open a model, run it, profile it. The face is the same
  * whether the reducers run on their fused kernels or on their body (`ops` tells), and so are its errors.
  */
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { CompileError, type Diagnostic } from '../diagnostics/diagnostic.ts';
 import * as say from '../diagnostics/messages-runtime.ts';
+import { temporaryFolder } from '../support/temporary-folders.ts';
 import type { Backend, BackendSession, ReducerOps, ValueInfo } from './backend.ts';
 import { findKernels } from './kernels.ts';
 import { isMissing, loadBinding } from './onnxruntime-node.ts';
@@ -65,17 +65,17 @@ export const openWith = async (
   { threads, optimize, profile, providers = 'cpu' }: OpenOptions,
 ): Promise<Session> => {
   const file = typeof model === 'string' ? model : undefined;
-  const folder = profile === true ? mkdtempSync(join(tmpdir(), 'pumer-profile-')) : undefined;
+  const folder = profile === true ? temporaryFolder('pumer-profile-') : undefined;
   let session: BackendSession;
   try {
     session = await backend.open(model, {
       optimize: optimize !== 'disabled',
       provider: providers,
       ...(threads !== undefined && { threads }),
-      ...(folder !== undefined && { profilePrefix: join(folder, 'run') }),
+      ...(folder !== undefined && { profilePrefix: join(folder.path, 'run') }),
     });
   } catch (error) {
-    if (folder !== undefined) rmSync(folder, { recursive: true, force: true });
+    folder?.remove();
     throw refused(error, say.modelNotLoaded(file, reasonOf(error)));
   }
   let nodes: readonly NodeRun[] | undefined;
@@ -85,8 +85,8 @@ export const openWith = async (
     if (folder === undefined || nodes !== undefined) return nodes ?? [];
     if (running.size > 0) throw new CompileError(say.profileWhileRunning());
     session.endProfiling();
-    nodes = readdirSync(folder).flatMap((name) => readProfile(readFileSync(join(folder, name), 'utf8')));
-    rmSync(folder, { recursive: true, force: true });
+    nodes = readdirSync(folder.path).flatMap((name) => readProfile(readFileSync(join(folder.path, name), 'utf8')));
+    folder.remove();
     return nodes;
   };
   return {

@@ -118,6 +118,32 @@ describe('calibrate', () => {
     expect(filesIn(folder)).toEqual(['plan.json']);
   }, 180_000);
 
+  const untimed = [...common.filter((word) => !word.includes('latency')), '--max-drop', '0.1', '-v'];
+  test.each([
+    ['before the search', ['calibrate', model, '-o', 'plan.json', ...untimed]],
+    ['while compiling on data', [model, '-o', 'out.onnx', ...untimed]],
+  ])(
+    'interrupted %s: nothing is written, and no temporary file is left',
+    async (_, words) => {
+      const [folder, temporary] = [emptyFolder(), emptyFolder()];
+      const child = startCli(folder, words, { TMPDIR: temporary });
+      const ended = new Promise<number | null>((resolve) => child.on('exit', resolve));
+      let told = '';
+      child.stderr?.on('data', (text: Buffer) => {
+        const wasTold = told.includes('] making the calibration model');
+        told += text.toString();
+        if (!wasTold && told.includes('] making the calibration model')) child.kill('SIGINT');
+      });
+      expect(await ended).toBe(130);
+      expect(told).toContain('] making the calibration model');
+      expect(told).not.toMatch(/error|warning/);
+      expect(filesIn(folder)).toEqual([]);
+      // What tsx keeps there is its own.
+      expect(filesIn(temporary).filter((name) => name.startsWith('pumer'))).toEqual([]);
+    },
+    60_000,
+  );
+
   test('what cannot be calibrated is said before anything is spent, and nothing is left behind', () => {
     const folder = emptyFolder();
     const arrays = readNpz(readFileSync(data));

@@ -54,5 +54,8 @@ export const cli = (folder: string, words: readonly string[], env: Readonly<Reco
 };
 
 /** The same, running beside the test. */
-export const startCli = (folder: string, words: readonly string[]): ChildProcess =>
-  spawn(process.execPath, [...program, ...words], { cwd: folder, env: environment({}) });
+export const startCli = (
+  folder: string,
+  words: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+): ChildProcess => spawn(process.execPath, [...program, ...words], { cwd: folder, env: environment(env) });

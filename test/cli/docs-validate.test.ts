@@ -53,16 +53,19 @@ test('every flag is told', () => {
   expect(flags.filter((flag) => flag !== '--help' && !page.includes(flag))).toEqual([]);
 });
 
-test.each(['validate.md', 'data.md', 'calibrate.md', 'accuracy.md', 'quantise.md'])('the links of %s', (name) => {
-  const text = readFileSync(join(root, 'docs', name), 'utf8');
-  for (const [, file = '', anchor] of text.matchAll(/\]\(([\w.-]+\.md)(?:#([\w-]+))?\)/g)) {
-    const target = readFileSync(join(root, 'docs', file), 'utf8');
-    const anchors = [...target.matchAll(/^#+ (.*)$/gm)].map(([, title = '']) =>
-      title
-        .toLowerCase()
-        .replaceAll(/[^\w -]/g, '')
-        .replaceAll(' ', '-'),
-    );
-    if (anchor !== undefined) expect(anchors).toContain(anchor);
-  }
-});
+test.each(['validate.md', 'data.md', 'calibrate.md', 'accuracy.md', 'quantise.md', 'semantics.md'])(
+  'the links of %s',
+  (name) => {
+    const text = readFileSync(join(root, 'docs', name), 'utf8');
+    for (const [, file = '', anchor] of text.matchAll(/\]\(([\w.-]+\.md)(?:#([\w-]+))?\)/g)) {
+      const target = readFileSync(join(root, 'docs', file), 'utf8');
+      const anchors = [...target.matchAll(/^#+ (.*)$/gm)].map(([, title = '']) =>
+        title
+          .toLowerCase()
+          .replaceAll(/[^\w -]/g, '')
+          .replaceAll(' ', '-'),
+      );
+      if (anchor !== undefined) expect(anchors).toContain(anchor);
+    }
+  },
+);

@@ -209,12 +209,18 @@ export const checkPlanPlace = (output: string, input: string): void => {
   if (output === input) throw new CompileError(sayFiles.outputIsInput(output, input));
 };
 
-/** Throws budget-not-kept, with the nearest plan written to `planFile`, where a limit is missed. */
+/** What is said of limits that are missed: by every plan tried, or by the chosen one where it was judged or timed. */
+const missedBudget = (missed: CalibrationReport['missed'], planFile: string): Diagnostic =>
+  missed.some(({ where }) => where === 'choosing')
+    ? say.budgetNotKept(missedText(missed), planFile)
+    : say.budgetNotConfirmed(missedText(missed), planFile);
+
+/** Throws budget-not-kept or budget-not-confirmed, with the plan written to `planFile`, where a limit is missed. */
 export const keepsBudgetOrThrow = (found: CalibrateFileResult, planFile: string): void => {
   const { missed } = found.report;
   if (missed.length === 0) return;
   writePlanFile(planFile, found);
-  throw new CompileError(say.budgetNotKept(missedText(missed), planFile));
+  throw new CompileError(missedBudget(missed, planFile));
 };
 
 /** Calibrates and writes the plan. What is not kept of the budget, and an interrupt, are told beside it. */
@@ -230,7 +236,7 @@ export const calibrateToFile = async (
   if (!interrupted) rmSync(stateFile, { force: true });
   const told = [
     ...(interrupted ? [say.calibrationInterrupted(request.output, stateFile)] : []),
-    ...(missed.length > 0 ? [say.budgetNotKept(missedText(missed), request.output)] : []),
+    ...(missed.length > 0 ? [missedBudget(missed, request.output)] : []),
   ];
   return { ...found, diagnostics: [...found.diagnostics, ...told] };
 };

@@ -32,6 +32,13 @@ export const budgetNotKept = (missed: string, plan: string): Diagnostic =>
     fix: 'loosen the limit, give more samples, or try --effort thorough',
   });
 
+/** The search found a plan, and the half that judges (or the clock) says otherwise. */
+export const budgetNotConfirmed = (missed: string, plan: string): Diagnostic =>
+  error('budget-not-confirmed', `the chosen plan does not keep the budget: ${missed}`, {
+    notes: [`the plan is in ${plan}, for want of one that is confirmed`],
+    fix: 'give more samples, or loosen the limit',
+  });
+
 export const controlsWin = (controls: readonly string[]): Diagnostic =>
   warning('control-wins', `${controls.join(' and ')} lost less than the chosen plan at the same cost`, {
     fix: 'on these data text saliency is not worth its cost: docs/calibrate.md#controls',

@@ -49,14 +49,16 @@ export const checkBudget = (budget: Budget): void => {
 const ROUNDING = 1e-12;
 
 /**
- * One standard error of the paired difference is added to what is lost before it is held against the limit. Among many
- * plans tried on the same samples the one just within a limit is there by luck more often than not; without a margin
- * about every second choice would fail on the half that judges. More than one would cost speed for plans that are fine.
+ * Standard errors of the paired difference that are added to what is lost before it is held against a limit. The half
+ * that judges is another sample of the same size: its mean is off by sqrt(2) standard errors of this one, and 1.28 of
+ * those hold nine times in ten. Without a margin about every second choice would fail there.
  */
+export const MARGIN = 1.2816 * Math.SQRT2;
+
 export const keepsQuality = (budget: Budget, { metric, disagreement }: Summary): boolean =>
-  (budget.maxDrop === undefined || metric.mean + standardError(metric) <= budget.maxDrop + ROUNDING) &&
+  (budget.maxDrop === undefined || metric.mean + MARGIN * standardError(metric) <= budget.maxDrop + ROUNDING) &&
   (budget.minAgreement === undefined ||
-    disagreement.mean + standardError(disagreement) <= 1 - budget.minAgreement + ROUNDING);
+    disagreement.mean + MARGIN * standardError(disagreement) <= 1 - budget.minAgreement + ROUNDING);
 
 /** `margin`: a share by which predicted times may be too low. */
 export const keepsSpeed = (budget: Budget, { ratio, milliseconds }: Predicted, margin = 0): boolean =>

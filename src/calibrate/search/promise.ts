@@ -4,7 +4,7 @@
  * weighted by how sure each is. And how much a plan promises near a target is one number, time and loss exchanged at
  * the rate of the front there.
  */
-import { hasQualityLimit, type Budget } from './budget.ts';
+import { hasQualityLimit, MARGIN, type Budget } from './budget.ts';
 import type { Summary } from './moments.ts';
 import { paretoFront } from './pareto-front.ts';
 
@@ -120,7 +120,7 @@ export const outlook = (summaries: readonly Summary[], budget: Budget, count: nu
   ];
   const used = ({ mean, variance }: Told, limit: number): number =>
     // A limit of 0 counts as one of half a sample, so that plans can be told apart.
-    (mean + Math.sqrt(variance / count)) / Math.max(limit, 0.5 / count);
+    (mean + MARGIN * Math.sqrt(variance / count)) / Math.max(limit, 0.5 / count);
   const lossOf = (s: Summary): number => Math.max(...limits.map(({ told, limit }) => used(told.of(s), limit)));
   return {
     expectedDrop,

@@ -100,7 +100,7 @@ export interface SearchResult {
 }
 
 /** A change of the search that makes states of before useless. */
-const REVISION = 1;
+const REVISION = 2;
 
 /** Whole passes over the choosing half at 18 open ratios (6 layers); for others by the root of their number. */
 const passes: Readonly<Record<Effort, number>> = { quick: 12, default: 40, thorough: 150 };

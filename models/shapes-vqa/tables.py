@@ -57,6 +57,13 @@ class Setting:
 
 
 def default_layers(depth: int) -> tuple[int, ...]:
+    """Those of `safe`."""
+    first = 1 if depth >= 5 else 0
+    return tuple(sorted({max(layer, first) for layer in published_layers(depth)}))
+
+
+def published_layers(depth: int) -> tuple[int, ...]:
+    """Those of `pumer`: 2, 5, 8 of 12."""
     return tuple(sorted({depth // 6, 5 * depth // 12, 2 * depth // 3}))
 
 
@@ -115,7 +122,8 @@ def curve(bench: Bench) -> Iterator[Setting | None]:
     for target in CURVE:
         yield bench.kept('safe', target)
     for target in CURVE:
-        yield bench.kept('pumer', target, PUMER, one_to_three, text=2 * TENTH)
+        layers = published_layers(bench.model.layers)
+        yield bench.kept('pumer', target, PUMER, one_to_three, text=2 * TENTH, layers=layers)
 
 
 def keep(bench: Bench) -> Iterator[Setting | None]:
@@ -126,7 +134,8 @@ def keep(bench: Bench) -> Iterator[Setting | None]:
         yield Setting('safe', SAFE, bench.sites(ratio, merge_first, Fraction(0), layers), keep=ratio)
     for tenths in range(9, 2, -1):
         ratio = tenths * TENTH
-        yield Setting('pumer', PUMER, bench.sites(ratio, one_to_three, 2 * TENTH, layers), keep=ratio)
+        published = published_layers(bench.model.layers)
+        yield Setting('pumer', PUMER, bench.sites(ratio, one_to_three, 2 * TENTH, published), keep=ratio)
 
 
 def controls(bench: Bench) -> Iterator[Setting | None]:
@@ -201,6 +210,7 @@ def sites(bench: Bench) -> Iterator[Setting | None]:
     usual = default_layers(depth)
     chosen = [
         usual,
+        published_layers(depth),
         tuple(layer + 1 for layer in usual if layer + 1 < depth),
         tuple(sorted({max(layer - 1, 0) for layer in usual})),
         usual[:1],
@@ -210,7 +220,7 @@ def sites(bench: Bench) -> Iterator[Setting | None]:
         tuple(range(1, depth - 1)),
         tuple(range(0, depth - 1, 2)),
     ]
-    for target in CUTS[1:]:
+    for target in CUTS:
         for layers in dict.fromkeys(chosen):
             name = 'layers ' + ', '.join(map(str, layers)) + (' (default)' if layers == usual else '')
             yield bench.kept(name, target, layers=layers)

@@ -246,7 +246,11 @@ export const inspectModel = (
   const u = 'result' in seen ? seen.result : undefined;
   const depth = u?.layers.length ?? 0;
   const chosen =
-    compiled !== null ? (compiled.plan?.sites.map((s) => s.layer) ?? []) : depth > 0 ? defaultLayers(depth) : [];
+    compiled !== null
+      ? (compiled.plan?.sites.map((s) => s.layer) ?? [])
+      : depth > 0
+        ? defaultLayers(depth, 'safe')
+        : [];
   const behind = u && (compiled === null ? lanesBehind(u, chosen) : u.lanes);
   const outcome = 'refusal' in seen ? seen : tried(file, () => compileModel(model, choices));
   return {

@@ -27,10 +27,15 @@ export interface RatioChoices {
 const defaultKeep = 0.7;
 const defaultMergeText: Readonly<Record<Semantics, number>> = { safe: 0, pumer: 0.2 };
 
-/** Layers floor(L/6), floor(5L/12), floor(2L/3): 2, 5, 8 of 12, duplicates dropped. */
-export const defaultLayers = (depth: number): readonly number[] => [
-  ...new Set([Math.floor(depth / 6), Math.floor((5 * depth) / 12), Math.floor((2 * depth) / 3)]),
-];
+/** From so many layers on `safe` leaves the first one alone (docs/accuracy.md, Sites). */
+const FIRST_LAYER_SPARED = 5;
+
+/** Layers floor(L/6), floor(5L/12), floor(2L/3): 2, 5, 8 of 12, duplicates dropped; in `safe` 1, 2, 3 of 5. */
+export const defaultLayers = (depth: number, semantics: Semantics): readonly number[] => {
+  const least = semantics === 'safe' && depth >= FIRST_LAYER_SPARED ? 1 : 0;
+  const layers = [depth / 6, (5 * depth) / 12, (2 * depth) / 3];
+  return [...new Set(layers.map((layer) => Math.max(Math.floor(layer), least)))];
+};
 
 /** An output another file may attend to: image tokens at the width of the token stream. */
 const hiddenOutput = (u: Understanding): string | undefined => {
@@ -70,7 +75,7 @@ export const choosePlan = (
 ): { plan: ReductionPlan; textExplicit: boolean } => {
   if (choices.plan !== undefined) return { plan: choices.plan, textExplicit: true };
   const known = u.layers.map((l) => l.layer);
-  const layers = [...new Set(choices.layers ?? defaultLayers(known.length))].sort((a, b) => a - b);
+  const layers = [...new Set(choices.layers ?? defaultLayers(known.length, choices.semantics))].sort((a, b) => a - b);
   for (const layer of layers) if (!known.includes(layer)) throw new CompileError(say.layerOutOfRange(layer, known));
   const { prune, merge } = ratios(choices, u, report);
   const mergeText = choices.mergeText ?? defaultMergeText[choices.semantics];

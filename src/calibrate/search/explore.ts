@@ -73,7 +73,7 @@ const measureSensitivity = async ({ trials, space, total }: Exploration, found: 
 /** `--keep` at the default layers and at all layers: what users would try by hand. */
 const keepFamily = ({ space, depth }: Exploration): Sites[] => {
   const image = space.layers.filter((layer) => space.knobs.some((k) => k.layer === layer && k.kind === 'merge'));
-  const spread = defaultLayers(depth).filter((layer) => image.includes(layer));
+  const spread = defaultLayers(depth, space.semantics).filter((layer) => image.includes(layer));
   const at = (layers: readonly number[], keep: number): Sites =>
     layers.map((layer) => ({ ...nothingAt(layer), ...keepToRatios(keep, space.semantics) }));
   return [...seedKeeps.few.map((keep) => at(spread, keep)), ...seedKeeps.all.map((keep) => at(image, keep))];

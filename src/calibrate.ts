@@ -9,6 +9,7 @@ import { splitHalves, type Halves } from './calibrate/halves.ts';
 import { verdictOf } from './calibrate/judge.ts';
 import { latencyDesign, latencyTurns } from './calibrate/latency/design.ts';
 import { measureLatencies } from './calibrate/latency/measure.ts';
+import { whyUnfit } from './calibrate/latency/table.ts';
 import { fitLatencyModel, type LatencyModel, type LatencyTable, type TimedPlan } from './calibrate/latency/model.ts';
 import type { SearchState } from './calibrate/search/state.ts';
 import { search, type Effort, type SearchProgress, type SearchResult } from './calibrate/search/search.ts';
@@ -21,7 +22,7 @@ import { CompileError } from './diagnostics/diagnostic.ts';
 import * as say from './diagnostics/messages-calibrate.ts';
 import type { ReductionPlan, Semantics } from './reduction/plan.ts';
 import type { ControlFigures, HeldOut, PlanFigures } from './report/calibration.ts';
-import type { SampleSet } from './samples/sample-set.ts';
+import type { SampleBatch, SampleSet } from './samples/sample-set.ts';
 import { unlessAborted } from './support/abort.ts';
 
 /** Everything a calibration is asked for, defaults filled in. */
@@ -57,6 +58,8 @@ export interface Calibration {
   readonly latency: LatencyModel;
   readonly result: SearchResult;
   readonly halves: Halves;
+  /** Tokens of the samples that are timed. */
+  readonly sizes: LaneSizes;
   /** While searching, or while judging: then parts of what is judged are missing. */
   readonly interrupted: boolean;
   readonly missed: readonly (MissedLimit & { readonly where: 'choosing' | 'judging' | 'measured' })[];
@@ -73,40 +76,49 @@ export interface Calibration {
 /** Rows of one run while plans are evaluated. */
 const EVALUATED_ROWS = 50;
 
+/** The runs that are timed: one batch and its tokens. */
+interface TimedRuns {
+  readonly batch: SampleBatch;
+  readonly sizes: LaneSizes;
+}
+
+const timedRuns = (candidate: CalibrationModel, samples: SampleSet, halves: Halves, rows: number): TimedRuns => {
+  const [batch] = samples.batches(halves.choosing, rows);
+  if (batch === undefined) throw new CompileError(say.tooFewSamples(samples.count));
+  const sizes = candidate.sizesOf(batch.feeds);
+  if (sizes === undefined) throw new CompileError(say.tokensUncounted());
+  return { batch, sizes };
+};
+
+/** Measured, or measured before, and then of runs like these. */
 const latencyTable = async (
   shop: Workshop,
   candidate: CalibrationModel,
-  samples: SampleSet,
-  halves: Halves,
-  request: CalibrationRequest,
+  { batch, sizes }: TimedRuns,
+  { effort, state, latencyTable: given }: CalibrationRequest,
   { progress, signal }: CalibrationWatch,
 ): Promise<LatencyTable> => {
-  const { batch, effort } = request;
-  const [timedBatch] = samples.batches(halves.choosing, batch);
-  if (timedBatch === undefined) throw new CompileError(say.tooFewSamples(samples.count));
-  const sizes = candidate.sizesOf(timedBatch.feeds);
-  if (sizes === undefined) throw new CompileError(say.tokensUncounted());
-  const plans = latencyDesign(candidate, sizes, effort);
+  const { sites, semantics } = candidate;
+  const facts = { threads: shop.threads ?? null, batch: batch.samples.length, ...sizes };
+  const known = state?.latency ?? given;
+  if (known !== undefined) {
+    const reason = whyUnfit(known, { ...facts, sites, semantics });
+    if (reason !== undefined) throw new CompileError(say.latencyTableUnfit(reason));
+    return known;
+  }
   const timed: readonly TimedPlan[] = await measureLatencies(
     {
-      plans,
+      plans: latencyDesign(candidate, sizes, effort),
       original: shop.original,
       compilePlan: (plan) => shop.compiled(plan),
       discard: shop.discard,
       open: (model) => shop.open(model),
-      feeds: timedBatch.feeds,
+      feeds: batch.feeds,
       turns: latencyTurns(effort),
     },
     { progress: (done, count) => progress(say.timing(done, count)), signal },
   );
-  return {
-    schema_version: 1,
-    machine: shop.machine,
-    threads: shop.threads ?? null,
-    batch: timedBatch.samples.length,
-    ...sizes,
-    timed,
-  };
+  return { schema_version: 1, machine: shop.machine, ...facts, timed };
 };
 
 /** A limit on quality that the half that judges does not confirm. */
@@ -234,11 +246,9 @@ export const calibrateModel = async (
     ...(request.layers !== undefined && { layers: request.layers }),
   });
   const started = performance.now();
-  const table =
-    request.state?.latency ??
-    request.latencyTable ??
-    (await latencyTable(shop, candidate, samples, halves, request, watch));
-  const sizes = { image: table.image, text: table.text };
+  const runs = timedRuns(candidate, samples, halves, request.batch);
+  const { sizes } = runs;
+  const table = await latencyTable(shop, candidate, runs, request, watch);
   const latency = fitLatencyModel(table, candidate.costOf);
   const timed = performance.now();
 
@@ -293,6 +303,7 @@ export const calibrateModel = async (
       latency,
       result,
       halves,
+      sizes,
       interrupted: signal.aborted,
       missed: [
         ...result.missed.map((m) => ({ ...m, where: 'choosing' as const })),

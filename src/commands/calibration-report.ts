@@ -40,9 +40,9 @@ export const reportOf = (
   metric: string,
   labelled: boolean,
 ): CalibrationReport => {
-  const { latency, result, candidate, plan, halves, seconds } = found;
+  const { latency, result, candidate, plan, halves, sizes, seconds } = found;
   const { table } = latency;
-  const { sites } = candidate.costOf(plan, table);
+  const { sites } = candidate.costOf(plan, sizes);
   return {
     model: input,
     data,

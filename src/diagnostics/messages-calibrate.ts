@@ -68,5 +68,10 @@ export const stateUnreadable = (file: string, reason: string): Diagnostic =>
     fix: 'calibrate without --resume',
   });
 
+export const latencyTableUnfit = (reason: string): Diagnostic =>
+  error('latency-table-unfit', `the latency table says nothing of these plans: ${reason}`, {
+    fix: 'calibrate without --latency-table, or with the --threads, --batch and --layers it was measured with',
+  });
+
 export const latencyTableUnreadable = (file: string, reason: string): Diagnostic =>
   error('latency-table-unreadable', `${file} cannot be used as a latency table: ${reason}`, { at: { file } });

@@ -2,7 +2,7 @@
 import { describe, expect, test } from 'vitest';
 import { latencyDesign, latencyTurns, type LatencyEffort } from '../../src/calibrate/latency/design.ts';
 import { measureLatencies, type LatencyRequest, type ModelSource } from '../../src/calibrate/latency/measure.ts';
-import { parseLatencyTable, printLatencyTable } from '../../src/calibrate/latency/table.ts';
+import { parseLatencyTable, printLatencyTable, whyUnfit } from '../../src/calibrate/latency/table.ts';
 import { printPlan, type ReductionPlan, type Semantics } from '../../src/reduction/plan.ts';
 import { costOf, openSites, sizes, tableOf } from './made-up-machine.ts';
 
@@ -18,6 +18,19 @@ describe('the table as text', () => {
     expect(printLatencyTable(parseLatencyTable(text) as typeof table)).toBe(text);
     const machines = { ...table, threads: null };
     expect(parseLatencyTable(printLatencyTable(machines))).toEqual(machines);
+  });
+
+  test('serves the calibration it was measured for, and no other', () => {
+    const { image, batch, threads } = table;
+    const own = { image, batch, threads, semantics: 'safe', sites: openSites } as const;
+    expect(whyUnfit(table, own)).toBeUndefined();
+    expect(whyUnfit(table, { ...own, image: 36 })).toMatch(/^image tokens: \d+ there, 36 here$/);
+    expect(whyUnfit(table, { ...own, batch: 8 })).toMatch(/^rows of a run: 1 there, 8 here$/);
+    expect(whyUnfit({ ...table, threads: null }, { ...own, threads: 2 })).toMatch(
+      /^threads: the default there, 2 here$/,
+    );
+    expect(whyUnfit(table, { ...own, semantics: 'pumer' })).toMatch(/plans for safe/);
+    expect(whyUnfit(table, { ...own, sites: openSites.slice(1) })).toMatch(/layer 0, which is not open here/);
   });
 
   type Loose = Record<string, unknown> & { timed: Record<string, unknown>[] };

@@ -160,6 +160,12 @@ describe('calibrate', () => {
     writeFileSync(join(folder, 'table.json'), '{"schema_version": 1}');
     const table = run('--data', 'bare.npz', '-o', 'plan.json', '--latency-table', 'table.json');
     expect(table).toMatchObject({ code: 1, stderr: expect.stringMatching(/error latency-table-unreadable/) as string });
+    const golden = ['--data', 'bare.npz', '-o', 'plan.json', ...common.slice(2)];
+    const other = run(...golden, '--batch', '2');
+    expect(other).toMatchObject({
+      code: 1,
+      stderr: expect.stringMatching(/error latency-table-unfit: .*rows of a run: 1 there, 2 here/) as string,
+    });
     expect(filesIn(folder)).toEqual(['bare.npz', 'table.json']);
   }, 60_000);
 });

@@ -2,7 +2,8 @@
  * The table of measured plans as text: written with a calibration, read strictly, so that a plan is found again from
  * recorded times and a damaged file is never taken for a measurement.
  */
-import { parsePlan, printPlan, type ReductionPlan } from '../../reduction/plan.ts';
+import { parsePlan, printPlan, type ReductionPlan, type Semantics } from '../../reduction/plan.ts';
+import type { OpenSite } from '../candidate-model.ts';
 import type { LatencyTable, Measured, TimedPlan } from './model.ts';
 import { isFields, parseVersioned, type Fields } from '../../support/versioned-json.ts';
 
@@ -105,4 +106,29 @@ export const parseLatencyTable = (text: string): LatencyTable | string => {
     if (error instanceof Flaw) return error.message;
     throw error;
   }
+};
+
+/** What a calibration is of, as far as times depend on it. */
+export interface TimedProblem {
+  readonly image: number;
+  readonly sites: readonly OpenSite[];
+  readonly semantics: Semantics;
+  readonly batch: number;
+  readonly threads: number | null;
+}
+
+/** Why a table says nothing of a calibration's plans, as a sentence; machine and texts may be other ones. */
+export const whyUnfit = (table: LatencyTable, problem: TimedProblem): string | undefined => {
+  for (const what of ['image', 'batch', 'threads'] as const)
+    if (table[what] !== problem[what]) {
+      const name = { image: 'image tokens', batch: 'rows of a run', threads: 'threads' }[what];
+      return `${name}: ${table[what] ?? 'the default'} there, ${problem[what] ?? 'the default'} here`;
+    }
+  const open = new Set(problem.sites.map((s) => s.layer));
+  for (const { plan } of table.timed) {
+    if (plan.semantics !== problem.semantics) return `it is of plans for ${plan.semantics}`;
+    const other = plan.sites.find((s) => !open.has(s.layer));
+    if (other !== undefined) return `it has a plan with layer ${other.layer}, which is not open here`;
+  }
+  return undefined;
 };

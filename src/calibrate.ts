@@ -265,7 +265,7 @@ export const calibrateModel = async (
     const result = await search({
       sites: candidate.sites,
       semantics,
-      depth: shop.depth,
+      usualLayers: shop.usualLayers(semantics),
       evaluator,
       latency,
       cost: (plan) => candidate.costOf(plan, sizes),

@@ -14,7 +14,7 @@ import * as say from './diagnostics/messages-calibrate.ts';
 import type { Model } from './graph/model.ts';
 import { writeModel } from './onnx/write.ts';
 import { resolveOptions, type CompileOptions } from './options.ts';
-import { choosePlan } from './reduction/choose-plan.ts';
+import { choosePlan, defaultLayers } from './reduction/choose-plan.ts';
 import type { ReductionPlan, Semantics } from './reduction/plan.ts';
 import type { Runtime, Session } from './runtime/session.ts';
 import { temporaryFolder } from './support/temporary-folders.ts';
@@ -38,8 +38,8 @@ export interface Workshop {
   /** Processor, versions, what runs the reducers. */
   readonly machine: string;
   readonly threads: number | undefined;
-  /** Cross-modal layers. */
-  readonly depth: number;
+  /** Layers that compiling without a plan reduces. */
+  readonly usualLayers: (semantics: Semantics) => readonly number[];
   readonly calibrationModel: (
     choices: Pick<CalibrationChoices, 'semantics' | 'layers' | 'control'>,
   ) => CalibrationModel;
@@ -89,7 +89,7 @@ export const openWorkshop = (given: WorkshopOptions): Workshop => {
     original,
     machine: `${machineText(machineHere(given.node, runtime.version))}, ${say.reducersOn(runtime.ops)}`,
     threads,
-    depth: understanding.layers.length,
+    usualLayers: (semantics) => defaultLayers(understanding, semantics),
     calibrationModel: (chosen) => calibrationModel(model, { hints, saliency, outputs, ...chosen }),
     compiled,
     discard,

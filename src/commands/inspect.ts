@@ -244,13 +244,8 @@ export const inspectModel = (
   const compiled = inspectCompiled(model);
   const seen = tried(file, () => understandModel(model, hints));
   const u = 'result' in seen ? seen.result : undefined;
-  const depth = u?.layers.length ?? 0;
-  const chosen =
-    compiled !== null
-      ? (compiled.plan?.sites.map((s) => s.layer) ?? [])
-      : depth > 0
-        ? defaultLayers(depth, 'safe')
-        : [];
+  const usual = u === undefined || u.layers.length === 0 ? [] : defaultLayers(u, 'safe');
+  const chosen = compiled === null ? usual : (compiled.plan?.sites.map((s) => s.layer) ?? []);
   const behind = u && (compiled === null ? lanesBehind(u, chosen) : u.lanes);
   const outcome = 'refusal' in seen ? seen : tried(file, () => compileModel(model, choices));
   return {

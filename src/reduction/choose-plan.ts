@@ -2,7 +2,9 @@
  * From flags (or a given plan) to a plan: default layers and ratios as semantics.md gives them.
  */
 import { dimValue, sameDim } from '../analysis/dim.ts';
+import type { Attention } from '../analysis/attention.ts';
 import { isLabelled, tokensOf } from '../analysis/labels.ts';
+import { kindOf } from '../analysis/layers.ts';
 import { shapesOf } from '../analysis/shapes.ts';
 import { isFault } from '../analysis/sites.ts';
 import type { Understanding } from '../analysis/understanding.ts';
@@ -27,14 +29,29 @@ export interface RatioChoices {
 const defaultKeep = 0.7;
 const defaultMergeText: Readonly<Record<Semantics, number>> = { safe: 0, pumer: 0.2 };
 
-/** From so many layers on `safe` leaves the first one alone (docs/accuracy.md, Sites). */
-const FIRST_LAYER_SPARED = 5;
+/** From so many layers on `safe` may leave the first one alone (docs/accuracy.md, Sites). */
+const MANY_LAYERS = 5;
 
-/** Layers floor(L/6), floor(5L/12), floor(2L/3): 2, 5, 8 of 12, duplicates dropped; in `safe` 1, 2, 3 of 5. */
-export const defaultLayers = (depth: number, semantics: Semantics): readonly number[] => {
-  const least = semantics === 'safe' && depth >= FIRST_LAYER_SPARED ? 1 : 0;
+/** Layers floor(L/6), floor(5L/12), floor(2L/3), none before `first`: 2, 5, 8 of 12; duplicates dropped. */
+export const spreadLayers = (depth: number, first: number): readonly number[] => {
   const layers = [depth / 6, (5 * depth) / 12, (2 * depth) / 3];
-  return [...new Set(layers.map((layer) => Math.max(Math.floor(layer), least)))];
+  return [...new Set(layers.map((layer) => Math.max(Math.floor(layer), first)))];
+};
+
+/** Whether image tokens have attended to each other in front of layer 0, as behind an image encoder. */
+const isImageEncoded = ({ model, layers: [layer], attentions }: Understanding): boolean => {
+  if (layer === undefined) return false;
+  const place = new Map(model.graph.nodes.map((node, i) => [node, i]));
+  const at = ({ apply }: Attention): number => place.get(apply) ?? Infinity;
+  const start = Math.min(...[...layer.joint, ...layer.textToImage, ...layer.imageToText].map(at));
+  return attentions.some((attention) => kindOf(attention) === 'image' && at(attention) < start);
+};
+
+/** Where sites lie if nobody says so. In `safe` not where image tokens meet anything for the first time. */
+export const defaultLayers = (u: Understanding, semantics: Semantics): readonly number[] => {
+  const depth = u.layers.length;
+  const sparesFirst = semantics === 'safe' && depth >= MANY_LAYERS && !isImageEncoded(u);
+  return spreadLayers(depth, sparesFirst ? 1 : 0);
 };
 
 /** An output another file may attend to: image tokens at the width of the token stream. */
@@ -75,7 +92,7 @@ export const choosePlan = (
 ): { plan: ReductionPlan; textExplicit: boolean } => {
   if (choices.plan !== undefined) return { plan: choices.plan, textExplicit: true };
   const known = u.layers.map((l) => l.layer);
-  const layers = [...new Set(choices.layers ?? defaultLayers(known.length, choices.semantics))].sort((a, b) => a - b);
+  const layers = [...new Set(choices.layers ?? defaultLayers(u, choices.semantics))].sort((a, b) => a - b);
   for (const layer of layers) if (!known.includes(layer)) throw new CompileError(say.layerOutOfRange(layer, known));
   const { prune, merge } = ratios(choices, u, report);
   const mergeText = choices.mergeText ?? defaultMergeText[choices.semantics];

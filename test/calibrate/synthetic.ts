@@ -7,6 +7,7 @@ import type { Budget } from '../../src/calibrate/search/budget.ts';
 import type { Evaluator, Losses } from '../../src/calibrate/evaluator.ts';
 import type { LatencyModel, LatencyTable } from '../../src/calibrate/latency/model.ts';
 import type { SearchOptions } from '../../src/calibrate/search/search.ts';
+import { spreadLayers } from '../../src/reduction/choose-plan.ts';
 import { imageCounts, textCounts } from '../../src/reduction/counts.ts';
 import type { PlannedSite, ReductionPlan } from '../../src/reduction/plan.ts';
 
@@ -169,7 +170,7 @@ export const options = (
 ): SearchOptions => ({
   sites: made.sites,
   semantics: 'safe',
-  depth: made.depth,
+  usualLayers: spreadLayers(made.depth, 0),
   evaluator,
   latency: made.latency,
   cost: made.cost,

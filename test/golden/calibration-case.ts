@@ -11,6 +11,7 @@ import { fitLatencyModel, type LatencyTable } from '../../src/calibrate/latency/
 import { search, type Effort, type SearchResult } from '../../src/calibrate/search/search.ts';
 import type { ReductionPlan } from '../../src/reduction/plan.ts';
 import { draw, problem, sizes } from '../calibrate/synthetic.ts';
+import { spreadLayers } from '../../src/reduction/choose-plan.ts';
 
 export interface CalibrationCase {
   readonly origin: string;
@@ -38,7 +39,7 @@ export const searched = ({ problem: made, effort, seed, latency }: Given, budget
   return search({
     sites,
     semantics: 'safe',
-    depth,
+    usualLayers: spreadLayers(depth, 0),
     evaluator: evaluator(made.samples, true),
     latency: fitLatencyModel(latency, cost),
     cost,

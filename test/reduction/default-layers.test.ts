@@ -1,17 +1,37 @@
-/** Where sites lie when nobody says so, against the table of docs/semantics.md. */
-import { expect, test } from 'vitest';
-import { defaultLayers } from '../../src/reduction/choose-plan.ts';
+/** Where sites lie when nobody says so, as docs/semantics.md has it. */
+import { describe, expect, test } from 'vitest';
+import { understandModel } from '../../src/compile.ts';
+import { readModel } from '../../src/onnx/read.ts';
+import { defaultLayers, spreadLayers } from '../../src/reduction/choose-plan.ts';
+import { models } from '../cli/run-cli.ts';
 
 test.each([
-  [1, [0], [0]],
-  [2, [0, 1], [0, 1]],
-  [3, [0, 1, 2], [0, 1, 2]],
-  [4, [0, 1, 2], [0, 1, 2]],
-  [5, [1, 2, 3], [0, 2, 3]],
-  [6, [1, 2, 4], [1, 2, 4]],
-  [12, [2, 5, 8], [2, 5, 8]],
-  [24, [4, 10, 16], [4, 10, 16]],
-])('of %i layers', (depth, safe, pumer) => {
-  expect(defaultLayers(depth, 'safe')).toEqual(safe);
-  expect(defaultLayers(depth, 'pumer')).toEqual(pumer);
+  [1, [0]],
+  [2, [0, 1]],
+  [3, [0, 1, 2]],
+  [5, [0, 2, 3]],
+  [6, [1, 2, 4]],
+  [12, [2, 5, 8]],
+  [24, [4, 10, 16]],
+])('spread over %i layers', (depth, layers) => {
+  expect(spreadLayers(depth, 0)).toEqual(layers);
+});
+
+describe('the first layer', () => {
+  const understood = (file: string): ReturnType<typeof understandModel> => understandModel(readModel(file), {});
+
+  test('of one stream is left alone in safe, from five layers on', () => {
+    const u = understood(models.vilt);
+    const cut = (depth: number): typeof u => ({ ...u, layers: u.layers.slice(0, depth) });
+    expect(defaultLayers(cut(5), 'safe')).toEqual([1, 2, 3]);
+    expect(defaultLayers(cut(5), 'pumer')).toEqual([0, 2, 3]);
+    expect(defaultLayers(cut(4), 'safe')).toEqual([0, 1, 2]);
+    expect(defaultLayers(u, 'safe')).toEqual([1, 2, 4]);
+  });
+
+  test('behind an image encoder is a layer like others', () => {
+    const u = understood(models.meter);
+    expect(u.layers).toHaveLength(5);
+    expect(defaultLayers(u, 'safe')).toEqual([0, 2, 3]);
+  });
 });

@@ -2,7 +2,6 @@
  * The search itself: sensitivity of every site, seeds, then generations of plans near the best ones, each tried on few
  * samples first. Draws come from the seed and decisions from the figures; no clock is read.
  */
-import { defaultLayers } from '../../reduction/choose-plan.ts';
 import { keepToRatios } from '../../reduction/counts.ts';
 import type { PlannedSite } from '../../reduction/plan.ts';
 import { chooseWithin, hasQualityLimit, type Budget } from './budget.ts';
@@ -20,8 +19,8 @@ export interface Exploration {
   readonly space: PlanSpace;
   readonly random: Random;
   readonly budget: Budget;
-  /** Attention layers of the model that join both lanes. */
-  readonly depth: number;
+  /** Layers that compiling without a plan reduces. */
+  readonly usualLayers: readonly number[];
   /** Samples that choose. */
   readonly count: number;
   /** Plan-samples to spend, about. */
@@ -71,9 +70,9 @@ const measureSensitivity = async ({ trials, space, total }: Exploration, found: 
 };
 
 /** `--keep` at the default layers and at all layers: what users would try by hand. */
-const keepFamily = ({ space, depth }: Exploration): Sites[] => {
+const keepFamily = ({ space, usualLayers }: Exploration): Sites[] => {
   const image = space.layers.filter((layer) => space.knobs.some((k) => k.layer === layer && k.kind === 'merge'));
-  const spread = defaultLayers(depth, space.semantics).filter((layer) => image.includes(layer));
+  const spread = usualLayers.filter((layer) => image.includes(layer));
   const at = (layers: readonly number[], keep: number): Sites =>
     layers.map((layer) => ({ ...nothingAt(layer), ...keepToRatios(keep, space.semantics) }));
   return [...seedKeeps.few.map((keep) => at(spread, keep)), ...seedKeeps.all.map((keep) => at(image, keep))];

@@ -35,8 +35,8 @@ export interface SearchOptions {
   /** Layers that may become sites. */
   readonly sites: readonly OpenSite[];
   readonly semantics: Semantics;
-  /** Cross-modal layers of the model, from which the default layers follow. */
-  readonly depth: number;
+  /** Layers that compiling without a plan reduces. */
+  readonly usualLayers: readonly number[];
   readonly evaluator: Evaluator;
   readonly latency: LatencyModel;
   /** With it, plans that remove the same tokens in the same way are tried once. */
@@ -133,7 +133,7 @@ const factsOf = (options: SearchOptions, choose: readonly number[]): ProblemFact
     seed: options.seed,
     semantics: options.semantics,
     layers: sites.map((s) => `${s.layer}${s.image ? ' image' : ''}${s.text ? ' text' : ''}`).join(', '),
-    depth: options.depth,
+    usual: options.usualLayers.join(', '),
     samples: `${choose.length} (${textHash(choose.join())})`,
     latency: textHash(JSON.stringify(latency.table)),
     search: REVISION,
@@ -207,7 +207,7 @@ export const search = async (options: SearchOptions): Promise<SearchResult> => {
   let interrupted = false;
   try {
     await explore(
-      { trials, space, random, budget, depth: options.depth, count: choose.length, total, margin },
+      { trials, space, random, budget, usualLayers: options.usualLayers, count: choose.length, total, margin },
       sensitivity,
     );
   } catch (error) {

@@ -2,7 +2,7 @@
  * From flags (or a given plan) to a plan: default layers and ratios as semantics.md gives them.
  */
 import { dimValue, sameDim } from '../analysis/dim.ts';
-import type { Attention } from '../analysis/attention.ts';
+import { valuesAfter } from '../analysis/dependencies.ts';
 import { isLabelled, tokensOf } from '../analysis/labels.ts';
 import { kindOf } from '../analysis/layers.ts';
 import { shapesOf } from '../analysis/shapes.ts';
@@ -41,10 +41,10 @@ export const spreadLayers = (depth: number, first: number): readonly number[] =>
 /** Whether image tokens have attended to each other in front of layer 0, as behind an image encoder. */
 const isImageEncoded = ({ model, layers: [layer], attentions }: Understanding): boolean => {
   if (layer === undefined) return false;
-  const place = new Map(model.graph.nodes.map((node, i) => [node, i]));
-  const at = ({ apply }: Attention): number => place.get(apply) ?? Infinity;
-  const start = Math.min(...[...layer.joint, ...layer.textToImage, ...layer.imageToText].map(at));
-  return attentions.some((attention) => kindOf(attention) === 'image' && at(attention) < start);
+  const encoding = attentions.filter((attention) => kindOf(attention) === 'image');
+  const encoded = valuesAfter(model, new Set(encoding.flatMap(({ apply }) => apply.outputs)));
+  const first = [...layer.joint, ...layer.textToImage, ...layer.imageToText];
+  return first.some(({ apply }) => apply.inputs.some((value) => encoded.has(value)));
 };
 
 /** Where sites lie if nobody says so. In `safe` not where image tokens meet anything for the first time. */

@@ -1,5 +1,6 @@
 /** Where sites lie when nobody says so, as docs/semantics.md has it. */
 import { describe, expect, test } from 'vitest';
+import { kindOf } from '../../src/analysis/layers.ts';
 import { understandModel } from '../../src/compile.ts';
 import { readModel } from '../../src/onnx/read.ts';
 import { defaultLayers, spreadLayers } from '../../src/reduction/choose-plan.ts';
@@ -33,5 +34,11 @@ describe('the first layer', () => {
     const u = understood(models.meter);
     expect(u.layers).toHaveLength(5);
     expect(defaultLayers(u, 'safe')).toEqual([0, 2, 3]);
+    // What counts is what layer 0 is made from: image attention behind it makes no encoder.
+    const at = ({ apply }: (typeof u.attentions)[number]): number => u.model.graph.nodes.indexOf(apply);
+    const own = u.layers.slice(0, 1).flatMap(({ textToImage, imageToText }) => [...textToImage, ...imageToText]);
+    const behind = u.attentions.filter((attention) => at(attention) > Math.max(...own.map(at)));
+    expect(behind.map(kindOf)).toContain('image');
+    expect(defaultLayers({ ...u, attentions: behind }, 'safe')).toEqual([1, 2, 3]);
   });
 });

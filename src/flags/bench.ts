@@ -5,7 +5,17 @@
 import { Option, type Command } from 'commander';
 import * as say from '../diagnostics/messages-cli.ts';
 import type { ReducerOps } from '../runtime/session.ts';
-import { displayFlags, displayOf, flagsOf, textOf, wordOf, type Display, type Flags } from './read.ts';
+import {
+  countOf,
+  displayFlags,
+  displayOf,
+  flagsOf,
+  numberOf,
+  textOf,
+  wordOf,
+  type Display,
+  type Flags,
+} from './read.ts';
 import { UsageError } from './usage-error.ts';
 
 export interface BenchRequest {
@@ -39,23 +49,6 @@ export interface BenchMemoryRequest {
   readonly ops: ReducerOps;
 }
 
-const numberOf = (
-  flags: Flags,
-  name: string,
-  flag: string,
-  isOk: (v: number) => boolean,
-  range: string,
-): number | undefined => {
-  const text = textOf(flags, name);
-  if (text === undefined) return undefined;
-  if (!/^\d{1,7}(\.\d{1,6})?$/.test(text) || !isOk(Number(text)))
-    throw new UsageError(say.badFlagValue(flag, text, range));
-  return Number(text);
-};
-
-const wholeOf = (flags: Flags, name: string): number | undefined =>
-  numberOf(flags, name, `--${name}`, (v) => Number.isInteger(v) && v >= 1, 'a whole number from 1 on');
-
 const batchesOf = (flags: Flags): readonly number[] => {
   const text = textOf(flags, 'batches') ?? '1';
   const parts = text.split(',').map((part) => part.trim());
@@ -66,11 +59,11 @@ const batchesOf = (flags: Flags): readonly number[] => {
 
 const benchRequest = (models: readonly string[], flags: Flags): BenchRequest => {
   const data = textOf(flags, 'data');
-  const threads = wholeOf(flags, 'threads');
-  const turns = wholeOf(flags, 'turns');
-  const seconds = numberOf(flags, 'seconds', '--seconds', (v) => v > 0, 'a number of seconds above 0');
-  const text = wholeOf(flags, 'text');
-  const pixels = wholeOf(flags, 'pixels');
+  const threads = countOf(flags, 'threads', '--threads');
+  const turns = countOf(flags, 'turns', '--turns');
+  const seconds = numberOf(flags, 'seconds', '--seconds', 'a number of seconds above 0');
+  const text = countOf(flags, 'text', '--text');
+  const pixels = countOf(flags, 'pixels', '--pixels');
   if (turns !== undefined && seconds !== undefined)
     throw new UsageError(say.flagsExclude('--turns', '--seconds', 'each says how long to go on'));
   for (const [flag, value] of [
@@ -132,7 +125,7 @@ export const addBench = (program: Command, run: (request: BenchRequest | BenchMe
     .option('--threads <N>')
     .addOption(new Option('--ops <HOW>').choices(['fused', 'portable']).default('portable'))
     .action((input: string, flags: Flags) => {
-      const threads = wholeOf(flags, 'threads');
+      const threads = countOf(flags, 'threads', '--threads');
       run({
         command: 'bench-memory',
         input,

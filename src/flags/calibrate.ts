@@ -8,6 +8,7 @@ import { metricNames, type MetricName } from '../metrics/built-in.ts';
 import type { Semantics } from '../reduction/plan.ts';
 import {
   countOf,
+  numberOf,
   displayFlags,
   displayOf,
   flagsOf,
@@ -62,21 +63,12 @@ export interface CalibrateRequest extends CalibrateFlags {
   readonly display: Display;
 }
 
-const positive = (flags: Flags, name: string, flag: string, range: string, least = 0): number | undefined => {
-  const text = textOf(flags, name);
-  if (text === undefined) return undefined;
-  const value = Number(text);
-  if (text.trim() === '' || !Number.isFinite(value) || value <= least)
-    throw new UsageError(say.badFlagValue(flag, text, range));
-  return value;
-};
-
 const budgetOf = (flags: Flags): BudgetFlags =>
   given<BudgetFlags>({
     maxDrop: ratioOf(flags, 'maxDrop', '--max-drop', (v) => v >= 0 && v <= 1, 'a share from 0 to 1, such as 0.01'),
     minAgreement: ratioOf(flags, 'minAgreement', '--min-agreement', (v) => v >= 0 && v <= 1, 'a share from 0 to 1'),
-    minSpeedup: positive(flags, 'minSpeedup', '--min-speedup', 'a factor above 1, such as 1.5', 1),
-    maxLatencyMs: positive(flags, 'maxLatencyMs', '--max-latency-ms', 'milliseconds above 0'),
+    minSpeedup: numberOf(flags, 'minSpeedup', '--min-speedup', 'a factor above 1, such as 1.5', 1),
+    maxLatencyMs: numberOf(flags, 'maxLatencyMs', '--max-latency-ms', 'milliseconds above 0'),
   });
 
 export const calibrateFlagsOf = (flags: Flags): CalibrateFlags => {

@@ -66,6 +66,15 @@ export const countOf = (flags: Flags, name: string, flag: string, least = 1): nu
   return Number(text);
 };
 
+/** A number above `least`, as people write one. */
+export const numberOf = (flags: Flags, name: string, flag: string, range: string, least = 0): number | undefined => {
+  const text = textOf(flags, name);
+  if (text === undefined) return undefined;
+  if (!/^\d{1,7}(\.\d{1,6})?$/.test(text) || Number(text) <= least)
+    throw new UsageError(say.badFlagValue(flag, text, range));
+  return Number(text);
+};
+
 export const layersOf = (flags: Flags): readonly number[] | undefined => {
   const text = textOf(flags, 'layers');
   if (text === undefined) return undefined;

@@ -2,23 +2,16 @@
  * What a plan loses on the half that judges, with intervals; and whether a control that spends the same work loses
  * less, sample by sample.
  */
-import { meanInterval, pairedInterval, type Interval } from '../metrics/interval.ts';
+import { meanInterval, pairedInterval, type Interval, type MeanFigure } from '../metrics/interval.ts';
 import type { Losses } from './evaluator.ts';
 
-/** A mean over samples with its 95 % interval; one sample has none, and then both ends are the mean. */
-export interface Judged {
-  readonly mean: number;
-  readonly low: number;
-  readonly high: number;
-}
-
-const judged = ({ mean, low, high }: Interval): Judged => ({ mean, low: low ?? mean, high: high ?? mean });
+const judged = ({ mean, low, high }: Interval): MeanFigure => ({ mean, low, high });
 
 export interface Verdict {
   /** Of the metric: more is worse. */
-  readonly drop: Judged;
+  readonly drop: MeanFigure;
   /** Share of samples with the unreduced model's answer. */
-  readonly agreement: Judged;
+  readonly agreement: MeanFigure;
 }
 
 export const verdictOf = ({ metric, disagreement }: Losses): Verdict => ({
@@ -27,5 +20,5 @@ export const verdictOf = ({ metric, disagreement }: Losses): Verdict => ({
 });
 
 /** Drop of the control minus that of the plan on the same samples: below 0 where the control loses less. */
-export const against = (control: Losses, plan: Losses): Judged =>
+export const against = (control: Losses, plan: Losses): MeanFigure =>
   judged(pairedInterval(control.metric.map((loss, i) => loss - (plan.metric[i] ?? Number.NaN))));

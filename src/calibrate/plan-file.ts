@@ -3,30 +3,21 @@
  * where the plan comes from and what it was worth. docs/plan.schema.json describes it.
  */
 import type { PlannedSite, ReductionPlan } from '../reduction/plan.ts';
-import type { Budget } from './search/budget.ts';
+import type { MeanFigure } from '../metrics/interval.ts';
+import type { Budget, MissedLimit } from './search/budget.ts';
 import type { LatencyTable, Measured } from './latency/model.ts';
 import type { Effort } from './search/search.ts';
-
-/** A mean over samples with its 95 % interval; null where one sample tells nothing of it. */
-export interface IntervalFigure {
-  readonly mean: number;
-  readonly low: number | null;
-  readonly high: number | null;
-}
 
 /** What a plan loses on samples. */
 export interface QualityFigures {
   readonly samples: number;
   /** Of the metric: the unreduced model's score minus the plan's, so that more is worse. */
-  readonly drop: IntervalFigure;
+  readonly drop: MeanFigure;
   /** Share of samples with the unreduced model's answer. */
-  readonly agreement: IntervalFigure;
+  readonly agreement: MeanFigure;
 }
 
-export interface MissedLimitFigure {
-  readonly limit: 'max-drop' | 'min-agreement' | 'min-speedup' | 'max-latency-ms';
-  readonly wanted: number;
-  readonly found: number;
+export interface MissedLimitFigure extends MissedLimit {
   readonly where: 'choosing' | 'judging' | 'measured';
 }
 

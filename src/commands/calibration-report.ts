@@ -7,6 +7,7 @@ import { basename } from 'node:path';
 import type { Calibration } from '../calibrate.ts';
 import type { CalibrationRecord } from '../calibrate/plan-file.ts';
 import type { CalibrateFlags } from '../flags/calibrate.ts';
+import { aroundMean } from '../metrics/interval.ts';
 import type { CalibrationReport } from '../report/calibration.ts';
 import { toolVersion } from '../version.ts';
 
@@ -15,9 +16,6 @@ interface Asked extends Pick<CalibrateFlags, 'budget' | 'effort' | 'seed' | 'out
   readonly input: string;
   readonly data: string;
 }
-
-/** Of the normal distribution, 97.5 %. */
-const Z = 1.959963984540054;
 
 const sha256Of = (file: string): string => createHash('sha256').update(readFileSync(file)).digest('hex');
 
@@ -86,16 +84,6 @@ export const recordOf = (
 ): CalibrationRecord => {
   const { samples, search, missed, interrupted } = report;
   const { drop, agreement } = result.chosen;
-  const around = ({
-    mean,
-    standardError,
-  }: {
-    mean: number;
-    standardError: number;
-  }): CalibrationRecord['choosing']['drop'] =>
-    Number.isFinite(standardError)
-      ? { mean, low: mean - Z * standardError, high: mean + Z * standardError }
-      : { mean, low: null, high: null };
   const { measured } = chosen;
   return {
     tool: { name: 'pumer-compile', version: toolVersion },
@@ -105,7 +93,11 @@ export const recordOf = (
     budget: request.budget,
     missed,
     interrupted,
-    choosing: { samples: samples.choosing, drop: around(drop), agreement: around(agreement) },
+    choosing: {
+      samples: samples.choosing,
+      drop: aroundMean(drop.mean, drop.standardError),
+      agreement: aroundMean(agreement.mean, agreement.standardError),
+    },
     held_out: { samples: samples.judging, drop: chosen.drop, agreement: chosen.agreement },
     speedup: {
       predicted: chosen.predictedSpeedup,

@@ -16,6 +16,9 @@ export interface Interval {
   readonly method: 'wilson' | 'bonett-price' | 'normal';
 }
 
+/** A mean and the ends of its interval. */
+export type MeanFigure = Pick<Interval, 'mean' | 'low' | 'high'>;
+
 /** Of the normal distribution, 97.5 %. */
 const z = 1.959963984540054;
 
@@ -25,14 +28,19 @@ const meanOf = (values: ArrayLike<number>): number => {
   return sum / values.length;
 };
 
+/** By the normal approximation; no ends where the standard error is not finite. */
+export const aroundMean = (mean: number, standardError: number): MeanFigure =>
+  Number.isFinite(standardError)
+    ? { mean, low: mean - z * standardError, high: mean + z * standardError }
+    : { mean, low: null, high: null };
+
 const normal = (values: ArrayLike<number>): Interval => {
   const { length: samples } = values;
   const mean = meanOf(values);
   if (samples < 2) return { mean, low: null, high: null, samples, method: 'normal' };
   let squares = 0;
   for (let i = 0; i < samples; i++) squares += ((values[i] as number) - mean) ** 2;
-  const half = z * Math.sqrt(squares / (samples - 1) / samples);
-  return { mean, low: mean - half, high: mean + half, samples, method: 'normal' };
+  return { ...aroundMean(mean, Math.sqrt(squares / (samples - 1) / samples)), samples, method: 'normal' };
 };
 
 const every = (values: ArrayLike<number>, known: readonly number[]): boolean =>

@@ -5,22 +5,10 @@
 import type { Diagnostic } from '../diagnostics/diagnostic.ts';
 import type { Style } from '../diagnostics/style.ts';
 import { plainStyle } from '../diagnostics/style.ts';
+import type { MeanFigure } from '../metrics/interval.ts';
 import type { ReductionPlan } from '../reduction/plan.ts';
+import type { Quartiles } from '../timing/spread.ts';
 import { columns, shareText, timeText } from './columns.ts';
-
-/** A mean over samples with its 95 % interval. */
-export interface MeanFigure {
-  readonly mean: number;
-  readonly low: number;
-  readonly high: number;
-}
-
-/** A time or a ratio of times: the middle one and the quartiles. */
-export interface TimeFigure {
-  readonly median: number;
-  readonly low: number;
-  readonly high: number;
-}
 
 /** What is lost on the held-out half. */
 export interface HeldOut {
@@ -37,11 +25,11 @@ export interface PlanFigures extends HeldOut {
   readonly predictedSpeedup: number;
   /** Compiled and timed in turns with the original; only for the chosen plan. */
   readonly measured?: {
-    readonly original: TimeFigure;
-    readonly compiled: TimeFigure;
+    readonly original: Quartiles;
+    readonly compiled: Quartiles;
     /** Compiled / original of the same turn. */
-    readonly ratio: TimeFigure;
-    readonly speedup: TimeFigure;
+    readonly ratio: Quartiles;
+    readonly speedup: Quartiles;
   };
 }
 
@@ -122,11 +110,13 @@ export interface CalibrationReport {
 }
 
 const decimal = (value: number, digits = 4): string => value.toFixed(digits);
-const meanText = ({ mean, low, high }: MeanFigure): string => `${decimal(mean)} (${decimal(low)} to ${decimal(high)})`;
+const meanText = ({ mean, low, high }: MeanFigure): string =>
+  `${decimal(mean)} (${low === null || high === null ? 'one sample' : `${decimal(low)} to ${decimal(high)}`})`;
 const speedText = (speedup: number): string => `${speedup.toFixed(2)}x`;
 
 /** Whether the control loses less than the plan, beyond what chance explains. */
-export const controlWins = (control: ControlFigures): boolean => control.why === undefined && control.against.high < 0;
+export const controlWins = (control: ControlFigures): boolean =>
+  control.why === undefined && control.against.high !== null && control.against.high < 0;
 
 const siteLines = (report: CalibrationReport): string[] => {
   const head = ['layer', 'prune', 'merge', 'merge text', 'image tokens', 'text tokens'];

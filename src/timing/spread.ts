@@ -12,6 +12,9 @@ export interface Spread {
   readonly most: number;
 }
 
+/** The middle one, and between which values the half around it lies. */
+export type Quartiles = Pick<Spread, 'median' | 'low' | 'high'>;
+
 /** Between which values the median of what was sampled lies, with this probability. */
 export interface MedianInterval {
   readonly low: number;

@@ -19,6 +19,15 @@ describe('the table', () => {
     expect(calibrationTable({ ...report, controls: others })).not.toContain('lost less');
   });
 
+  test('claims no interval, and no winner, where one sample judges', () => {
+    const alone = { mean: -0.02, low: null, high: null };
+    const [control] = report.controls;
+    const controls = [{ ...control, against: alone } as (typeof report.controls)[number]];
+    const text = calibrationTable({ ...report, controls, chosen: { ...report.chosen, drop: alone } });
+    expect(text).toContain('-0.0200 (one sample)');
+    expect(text).not.toContain('lost less');
+  });
+
   test('says which control was not tried and why, which limit is missed and where', () => {
     const missed = [{ limit: 'max-drop', wanted: 0.01, found: 0.02, where: 'judging' } as const];
     const text = calibrationTable({ ...report, missed });

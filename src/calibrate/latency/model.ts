@@ -5,16 +5,12 @@
  */
 import type { ReductionPlan } from '../../reduction/plan.ts';
 import { invariant } from '../../support/assert.ts';
-import { median, spreadOf } from '../../timing/spread.ts';
+import { median, spreadOf, type Quartiles } from '../../timing/spread.ts';
 import type { LaneSizes, PlanCost } from '../candidate-model.ts';
 import { fitNonNegative, type Observation } from './least-squares.ts';
 
-/** Milliseconds or ratios of paired runs: the middle one and the quartiles. */
-export interface Measured {
-  readonly median: number;
-  readonly low: number;
-  readonly high: number;
-}
+/** Of milliseconds, or of ratios of paired runs. */
+export type Measured = Quartiles;
 
 /** A plan that was compiled and timed in turns with the original. */
 export interface TimedPlan {
